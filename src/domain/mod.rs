@@ -1,0 +1,8 @@
+//! The rules of the vault: pure, without I/O, async, clock or randomness. Imports itself and a short list of pure crates.
+
+pub mod actor;
+pub mod limits;
+pub mod path;
+pub mod policy;
+pub mod record;
+pub mod root;

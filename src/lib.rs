@@ -1,0 +1,9 @@
+//! Aether Vault: a secret server and a Kubernetes operator in one binary.
+//!
+//! Data flows one way: request or resource → `domain` types → `service` → `store`.
+//!
+//! | module | what it is | may import |
+//! |---|---|---|
+//! | [`domain`] | the rules: pure, no I/O | itself and a few pure crates |
+
+pub mod domain;
