@@ -7,3 +7,4 @@
 //! | [`domain`] | the rules: pure, no I/O | itself and a few pure crates |
 
 pub mod domain;
+pub mod service;

@@ -1,0 +1,111 @@
+//! The context of every use case: who acts, when, through which door.
+//!
+//! An [`OpContext`] cannot be put together outside `service`: it comes from a verified token or from the controller's door, so no
+//! handler can forge an actor.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::domain::actor::Actor;
+
+/// The door that a request came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The REST API.
+    Rest,
+    /// The Kubernetes controller.
+    Controller,
+    /// A command run by an operator, or the process itself.
+    Process,
+}
+
+impl Door {
+    /// As audit entries name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rest => "rest",
+            Self::Controller => "controller",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// Where a request came from, as far as the door can tell.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// The client's name for itself; bounded and cleaned before it is stored.
+    pub user_agent: Option<String>,
+    /// The resource that the controller acts for.
+    pub resource: Option<ResourceOrigin>,
+}
+
+/// The custom resource behind an operation of the controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceOrigin {
+    /// The resource's uid.
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+}
+
+/// What an operation's audit commit has to confirm about the actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// This session is neither revoked nor past its end.
+    Session(Uuid),
+    /// Nothing: the controller and the process vouch for themselves.
+    Own,
+}
+
+/// Who acts, when, through which door. The first argument of every use case.
+#[derive(Debug, Clone)]
+pub struct OpContext {
+    pub(super) actor: Actor,
+    pub(super) door: Door,
+    pub(super) now: Timestamp,
+    pub(super) request_id: Uuid,
+    pub(super) origin: Origin,
+    pub(super) credential: Credential,
+}
+
+impl OpContext {
+    /// Who acts.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The time at which the operation began.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The id under which the log and the audit entry stand.
+    #[must_use]
+    pub fn request_id(&self) -> Uuid {
+        self.request_id
+    }
+}
+
+/// The clock. One implementation reads the system's; tests bring their own.
+pub trait Clock: Send + Sync {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The system's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}

@@ -1,0 +1,201 @@
+//! The controller's door to the vault: everything that `k8s` may ask of `service`.
+//!
+//! A door belongs to one registered cluster. The controller names a namespace of that cluster and the resource it works for; the door
+//! makes the actor, so the controller cannot act as anyone else. A remote door can stand in later without a change to `k8s`.
+
+use std::collections::BTreeMap;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::context::ResourceOrigin;
+use super::error::Result;
+use crate::domain::actor::NamespaceName;
+use crate::domain::generate::GenerateSpec;
+use crate::domain::path::{PathPrefix, RecordPath};
+use crate::domain::policy::PolicyDocument;
+use crate::domain::record::{KeyName, RecordData, Version, VersionState};
+
+/// For whom the controller asks: a namespace of its cluster, and the resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// The namespace, with uid and labels as they are now.
+    pub namespace: NamespaceName,
+    /// The resource that it works for.
+    pub resource: ResourceOrigin,
+}
+
+/// A record, or one version of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordRef {
+    /// The path.
+    pub path: RecordPath,
+    /// A pinned version; the current one if absent.
+    pub version: Option<Version>,
+}
+
+/// What is known of a record without reading its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordHead {
+    /// The record's id.
+    pub id: Uuid,
+    /// The version that the reference leads to.
+    pub version: Version,
+    /// What that version holds.
+    pub state: VersionState,
+    /// Rises with each change of the record: a write, a deletion, a change of metadata.
+    pub revision: i64,
+}
+
+/// Authorisation and head of one reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inspection {
+    /// Policy denies, or does not allow. Says nothing about existence (R35).
+    Denied {
+        /// Who denied, for the condition: a policy's name and rule, or that nothing allows.
+        because: String,
+    },
+    /// Allowed, and there is no such record.
+    Absent,
+    /// Allowed, and this is it.
+    Present(RecordHead),
+}
+
+/// A record that was read for a Secret.
+pub struct SyncRecord {
+    /// Its head as confirmed by the audit commit.
+    pub head: RecordHead,
+    /// Its values.
+    pub data: RecordData,
+}
+
+/// What changed since the last call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Records that were written, deleted, or otherwise changed.
+    pub paths: Vec<RecordPath>,
+    /// Policies changed: decisions may differ.
+    pub policies: bool,
+    /// Held deletions were confirmed, or `syncs` changed otherwise.
+    pub syncs: bool,
+    /// The feed cannot say what changed (a restore, a long outage): compare everything.
+    pub everything: bool,
+}
+
+/// What the controller remembers of a `VaultSecret` and its Secret. Rows only move forward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncRow {
+    /// The `VaultSecret`'s uid.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The generation that was applied.
+    pub generation: i64,
+    /// The uid that the CRD had.
+    pub crd_uid: String,
+    /// Whether the Secret goes when the `VaultSecret` goes.
+    pub delete_with_owner: bool,
+    /// The Secret's name.
+    pub secret_name: String,
+    /// The Secret's uid, as last written or seen.
+    pub secret_uid: String,
+    /// The Secret's resourceVersion, as last written or seen.
+    pub secret_resource_version: String,
+    /// Keyed hash of the Secret's data, type, labels and annotations as applied (see [`VaultDoor::hash`]).
+    pub data_hash: Vec<u8>,
+    /// The records that went in, with the versions and revisions they had.
+    pub records: Vec<SyncedRecord>,
+}
+
+/// A record that a Secret carries.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SyncedRecord {
+    /// The path.
+    pub path: RecordPath,
+    /// The version carried.
+    pub version: Version,
+    /// The record's revision when it was read.
+    pub revision: i64,
+    /// Whether the version was pinned.
+    pub pinned: bool,
+}
+
+/// Everything remembered of a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct SyncState {
+    /// A row for each `VaultSecret` that was ever applied and not forgotten.
+    pub rows: Vec<SyncRow>,
+    /// When an operator last confirmed held deletions.
+    pub deletions_confirmed_at: Option<Timestamp>,
+}
+
+/// A `VaultPolicy` to put in force.
+#[derive(Debug, Clone)]
+pub struct PolicyResource {
+    /// The resource's uid.
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What it may reach at most; nothing outside counts.
+    pub scope: PathPrefix,
+    /// Subjects and rules.
+    pub document: PolicyDocument,
+}
+
+/// Everything that `k8s` may ask of the vault.
+pub trait VaultDoor: Send + Sync + 'static {
+    /// The cluster's prefix, such as `k8s`.
+    fn prefix(&self) -> &str;
+
+    /// Waits for changes. One consumer; after an error or a restart the first answer is `everything`.
+    fn changes(&self) -> BoxFuture<'_, Result<Changes>>;
+
+    /// Authorises the `sync` of each reference and tells the heads, in order, for many askers in one round trip. Reads no values.
+    ///
+    /// # Errors
+    /// Per asker: [`super::error::Reason::RootOrphaned`]. As a whole: the store is unavailable.
+    fn inspect<'a>(&'a self, asks: &'a [(Asker, Vec<RecordRef>)]) -> BoxFuture<'a, Result<Vec<Result<Vec<Inspection>>>>>;
+
+    /// Reads records for a Secret: authorised as `sync`, audited with the resource, confirmed by the audit commit.
+    fn read<'a>(&'a self, asker: &'a Asker, refs: &'a [RecordRef]) -> BoxFuture<'a, Result<Vec<Result<SyncRecord>>>>;
+
+    /// Makes the record from generators if it does not exist, by check-and-set; adds keys it lacks; never touches a key that exists
+    /// and never makes a deleted record again. Answers the head, and whether anything was written.
+    fn generate<'a>(
+        &'a self,
+        asker: &'a Asker,
+        path: &'a RecordPath,
+        keys: &'a BTreeMap<KeyName, GenerateSpec>,
+    ) -> BoxFuture<'a, Result<(RecordHead, bool)>>;
+
+    /// Keyed hash of whatever decides a Secret's content; the key never leaves the vault.
+    ///
+    /// `canonical` is an unambiguous encoding of data, type, labels and annotations.
+    fn hash(&self, canonical: &[u8]) -> Vec<u8>;
+
+    /// Puts a policy in force. Answers whether anything changed.
+    ///
+    /// # Errors
+    /// [`super::error::Reason::InvalidPolicy`] with every problem in the message.
+    fn apply_policy<'a>(&'a self, policy: &'a PolicyResource) -> BoxFuture<'a, Result<bool>>;
+
+    /// Ends the policies of this cluster whose resources are not among `live`. Answers how many.
+    fn retain_policies<'a>(&'a self, live: &'a [String]) -> BoxFuture<'a, Result<u64>>;
+
+    /// Everything remembered of this cluster's Secrets.
+    fn syncs(&self) -> BoxFuture<'_, Result<SyncState>>;
+
+    /// Remembers what was applied. `false` if a newer generation is remembered already.
+    fn remember<'a>(&'a self, row: &'a SyncRow) -> BoxFuture<'a, Result<bool>>;
+
+    /// Forgets a `VaultSecret` that is gone; audited with what became of its Secret.
+    fn forget<'a>(&'a self, row: &'a SyncRow, secret_deleted: bool) -> BoxFuture<'a, Result<()>>;
+}
+

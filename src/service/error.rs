@@ -1,0 +1,165 @@
+//! The one error of every use case: a closed reason, a public message, a private source.
+//!
+//! HTTP turns the reason into a status code in one match, the controller into a condition in another. The message is written for
+//! the user and never holds a value; the source goes to the log once, at the door.
+
+use std::fmt;
+
+/// Why a use case failed. The names are stable: they stand in answers, conditions, audit entries and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The request is not of the form that the endpoint takes.
+    InvalidRequest,
+    /// The path does not parse.
+    InvalidPath,
+    /// Keys or values are not a record.
+    InvalidRecord,
+    /// The record or the body is larger than the bound.
+    TooLarge,
+    /// A policy document does not compile.
+    InvalidPolicy,
+    /// No access token was sent.
+    TokenMissing,
+    /// The access token is not one of ours.
+    TokenInvalid,
+    /// The access token is past its time.
+    TokenExpired,
+    /// The session was ended, or its user may no longer act.
+    SessionEnded,
+    /// Unknown name, wrong password, locked or disabled: one answer for all (R3).
+    LoginFailed,
+    /// A one-time password was right and must be replaced to log in.
+    PasswordChangeRequired,
+    /// The new password does not meet the rules.
+    PasswordTooWeak,
+    /// Policy denies, or does not allow. The same whether or not the path exists (R35).
+    PolicyDenied,
+    /// There is no record at the path.
+    PathNotFound,
+    /// The version is deleted, destroyed, or no longer kept.
+    VersionGone,
+    /// Check-and-set expected another version.
+    CheckAndSetFailed,
+    /// A resource feeds the record; it is written there.
+    ManagedByResource,
+    /// The root belongs to an earlier namespace of the same name (R40).
+    RootOrphaned,
+    /// The cluster prefix belongs to another cluster.
+    ClusterMismatch,
+    /// The queue for this kind of work is full; try again shortly.
+    Busy,
+    /// Postgres cannot be reached or does not answer in time.
+    StoreUnavailable,
+    /// The key that opens the data is not loaded, or the data was tampered with.
+    KeyUnavailable,
+    /// A defect; the log has the cause under the request id.
+    Internal,
+}
+
+impl Reason {
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "InvalidRequest",
+            Self::InvalidPath => "InvalidPath",
+            Self::InvalidRecord => "InvalidRecord",
+            Self::TooLarge => "TooLarge",
+            Self::InvalidPolicy => "InvalidPolicy",
+            Self::TokenMissing => "TokenMissing",
+            Self::TokenInvalid => "TokenInvalid",
+            Self::TokenExpired => "TokenExpired",
+            Self::SessionEnded => "SessionEnded",
+            Self::LoginFailed => "LoginFailed",
+            Self::PasswordChangeRequired => "PasswordChangeRequired",
+            Self::PasswordTooWeak => "PasswordTooWeak",
+            Self::PolicyDenied => "PolicyDenied",
+            Self::PathNotFound => "PathNotFound",
+            Self::VersionGone => "VersionGone",
+            Self::CheckAndSetFailed => "CheckAndSetFailed",
+            Self::ManagedByResource => "ManagedByResource",
+            Self::RootOrphaned => "RootOrphaned",
+            Self::ClusterMismatch => "ClusterMismatch",
+            Self::Busy => "Busy",
+            Self::StoreUnavailable => "StoreUnavailable",
+            Self::KeyUnavailable => "KeyUnavailable",
+            Self::Internal => "Internal",
+        }
+    }
+}
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failed use case. `Display` is the public half; [`Error::source_for_log`] is the private one.
+pub struct Error {
+    reason: Reason,
+    message: String,
+    source: Option<Source>,
+}
+
+/// The result of a use case.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error that the user can act on.
+    #[must_use]
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), source: None }
+    }
+
+    /// The same, with the cause for the log.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Source>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// A defect or a broken invariant.
+    #[must_use]
+    pub fn internal(source: impl Into<Source>) -> Self {
+        Self::new(Reason::Internal, "something went wrong on our side; the log has the cause under this request id")
+            .because(source)
+    }
+
+    /// The closed reason.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The public message.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The cause, for the log alone: it may name tables, hosts and keys' ids, never values.
+    #[must_use]
+    pub fn source_for_log(&self) -> Option<String> {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self.source.as_deref()?);
+        let mut text = String::new();
+        while let Some(error) = next {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&error.to_string());
+            next = error.source();
+        }
+        Some(text)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.as_str(), self.message)?;
+        self.source_for_log().map_or(Ok(()), |source| write!(f, " ({source})"))
+    }
+}
+
+impl std::error::Error for Error {}
