@@ -143,6 +143,8 @@ pub struct PolicyResource {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// The uid of the CRD that it came through; empty where the controller may not read CRDs.
+    pub crd_uid: String,
     /// What it may reach at most; nothing outside counts.
     pub scope: PathPrefix,
     /// Subjects and rules.
@@ -186,8 +188,11 @@ pub trait VaultDoor: Send + Sync + 'static {
     /// [`super::error::Reason::InvalidPolicy`] with every problem in the message.
     fn apply_policy<'a>(&'a self, policy: &'a PolicyResource) -> BoxFuture<'a, Result<bool>>;
 
-    /// Ends the policies of this cluster whose resources are not among `live`. Answers how many.
-    fn retain_policies<'a>(&'a self, live: &'a [String]) -> BoxFuture<'a, Result<u64>>;
+    /// Ends the policies of this cluster that came through this CRD and whose resources are not among `live`. Answers how many.
+    ///
+    /// Policies that came through another CRD stay: when somebody deletes the CRD and makes it again, every resource is gone, and a
+    /// vanished deny must not open anything. Applying a policy of the same namespace and name as such a one replaces it.
+    fn retain_policies<'a>(&'a self, crd_uid: &'a str, live: &'a [String]) -> BoxFuture<'a, Result<u64>>;
 
     /// Everything remembered of this cluster's Secrets.
     fn syncs(&self) -> BoxFuture<'_, Result<SyncState>>;
