@@ -5,6 +5,8 @@
 //! | module | what it is | may import |
 //! |---|---|---|
 //! | [`domain`] | the rules: pure, no I/O | itself and a few pure crates |
+//! | [`k8s`] | resource types and controllers | `service::{door, error, context}`, `domain` |
 
 pub mod domain;
+pub mod k8s;
 pub mod service;

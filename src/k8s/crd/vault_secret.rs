@@ -1,0 +1,291 @@
+//! `VaultSecret`: binds one record of the vault to one Kubernetes Secret, and may say where the record's content comes from.
+//!
+//! Nothing has a default in the schema: what a user applied is what the API server keeps, so GitOps tools see no difference.
+
+use std::collections::BTreeMap;
+
+use kube::core::Rule;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::cel;
+use super::condition::Condition;
+
+/// What a `VaultSecret` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "aethervault.io",
+    version = "v1alpha1",
+    kind = "VaultSecret",
+    plural = "vaultsecrets",
+    shortname = "vs",
+    category = "aethervault",
+    namespaced,
+    status = "VaultSecretStatus",
+    derive = "PartialEq",
+    doc = "Binds one record of the vault to one Kubernetes Secret.",
+    selectable = ".spec.path",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Version", type_ = "integer", json_path = ".status.recordVersion"),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretName"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Path", type_ = "string", json_path = ".status.path", priority = 1),
+    validation = Rule::new("has(self.spec.path) || self.metadata.name.size() <= 128")
+        .message("without spec.path the name is a path segment, which has at most 128 characters; shorten the name or set spec.path"),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(oldSelf.source) || !has(self.source) || \
+         (has(self.path) == has(oldSelf.path) && (!has(self.path) || self.path == oldSelf.path))"
+    )
+    .message(
+        "path is immutable while source is set, since the values made for the old path would be made again; remove source first, \
+         or create another VaultSecret"
+    )
+)]
+pub struct VaultSecretSpec {
+    /// The record: `~/name` below the namespace's own root, or an absolute path. Absent means `~/` and this resource's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = cel::path_alphabet(), validation = cel::path_bounds())]
+    pub path: Option<String>,
+    /// Where the record's content comes from. Absent means that people or programs write it through the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// Keys of the Secret, one by one. Without `data` and `dataFrom`, every key of the record appears under its own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
+    pub data: Option<Vec<DataItem>>,
+    /// Records whose keys all appear in the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub data_from: Option<Vec<DataFrom>>,
+    /// The Secret. Absent means one of this resource's name, type Opaque.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// While true, neither the record nor the Secret is touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}
+
+/// Where a record's content comes from; exactly one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.generate)").message("source needs exactly one of: generate"))]
+pub struct Source {
+    /// Values that are made once, by check-and-set, and kept in the vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generate: Option<Generate>,
+}
+
+/// Generated values.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Generate {
+    /// A generator for each key. A key that exists is never made again; adding one here adds it to the record.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 64))]
+    #[x_kube(validation = cel::key_names())]
+    pub keys: BTreeMap<String, Generator>,
+}
+
+/// How one value is made; exactly one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.password), has(self.bytes), has(self.uuid)].filter(x, x).size() == 1")
+        .message("a generated key needs exactly one of: password, bytes, uuid")
+)]
+pub struct Generator {
+    /// Random characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<PasswordGenerator>,
+    /// Random bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<BytesGenerator>,
+    /// A random UUID (version 4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<UuidGenerator>,
+}
+
+/// Random characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PasswordGenerator {
+    /// How many.
+    #[schemars(range(min = 8, max = 256))]
+    pub length: u32,
+}
+
+/// Random bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BytesGenerator {
+    /// How many.
+    #[schemars(range(min = 1, max = 1024))]
+    pub length: u32,
+}
+
+/// A random UUID; it has no options.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UuidGenerator {}
+
+/// The Secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.creationPolicy) && self.creationPolicy == 'Merge' && (has(self.type) || (has(self.immutable) && self.immutable)))")
+        .message("with creationPolicy Merge the Secret belongs to somebody else: remove type and immutable, or use creationPolicy Own")
+)]
+pub struct Target {
+    /// Its name; absent means this resource's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$') && !self.contains('..') && !self.contains('.-') && !self.contains('-.')")
+            .message("a Secret's name holds only lower-case letters, digits, '-' and '.', and each part starts and ends with a letter or a digit")
+    )]
+    pub name: Option<String>,
+    /// Its type; absent means Opaque. Changing it makes the Secret anew, since Kubernetes keeps the type of a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "type")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(
+        validation = Rule::new("!(self in ['kubernetes.io/service-account-token', 'bootstrap.kubernetes.io/token'])")
+            .message("Secrets of this type grant access to the cluster itself and cannot be made from the vault; use another type, such as Opaque")
+    )]
+    pub secret_type: Option<String>,
+    /// Labels to set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, super::bounded::LabelValue>", extend("maxProperties" = 64))]
+    #[x_kube(validation = cel::not_reserved(), validation = cel::qualified_names(), validation = cel::label_values())]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations to set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, super::bounded::AnnotationValue>", extend("maxProperties" = 64))]
+    #[x_kube(validation = cel::not_reserved(), validation = cel::qualified_names())]
+    pub annotations: BTreeMap<String, String>,
+    /// Whether kubelets may rely on it never changing in place; a change makes the Secret anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub immutable: Option<bool>,
+    /// Own (the default): the Secret holds exactly this data. Merge: its keys are added to a Secret that somebody else owns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creation_policy: Option<CreationPolicy>,
+    /// What becomes of the Secret when this resource is deleted: Delete (the default) or Retain. It is for that event alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// What becomes of the Secret when the record may not be read any more or is gone: Keep (the default) stops updating it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_revoked: Option<OnRevoked>,
+}
+
+/// Who owns the Secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum CreationPolicy {
+    /// The controller does; foreign keys are removed.
+    #[default]
+    Own,
+    /// Somebody else does; only this resource's keys are touched.
+    Merge,
+}
+
+/// What becomes of the Secret when its `VaultSecret` is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// It goes too.
+    #[default]
+    Delete,
+    /// It stays.
+    Retain,
+}
+
+/// What becomes of the Secret when access is lost or the record is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OnRevoked {
+    /// It stays as it was last written.
+    #[default]
+    Keep,
+}
+
+/// One key of the Secret; exactly one of `from` and `template`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.from) != has(self.template)").message("give exactly one of: from, template"))]
+pub struct DataItem {
+    /// The key in the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = cel::key_name())]
+    pub key: String,
+    /// A value taken from a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ValueFrom>,
+    /// A text with values filled in: `{{ data.password }}` is a key of the own record, `{{ records["shared/x"].data.key }}` of another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    pub template: Option<String>,
+}
+
+/// A value of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ValueFrom {
+    /// The record; absent means the own one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = cel::path_alphabet(), validation = cel::path_bounds())]
+    pub path: Option<String>,
+    /// Its key.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = cel::key_name())]
+    pub key: String,
+    /// A version to stay at; absent means the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub version: Option<i64>,
+}
+
+/// A record whose keys all appear in the Secret; `{}` is the own one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataFrom {
+    /// The record; absent means the own one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = cel::path_alphabet(), validation = cel::path_bounds())]
+    pub path: Option<String>,
+    /// What each key gets in front, such as `SMTP_`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = cel::key_name())]
+    pub prefix: Option<String>,
+    /// A version to stay at; absent means the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub version: Option<i64>,
+}
+
+/// What the controller found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultSecretStatus {
+    /// The generation that the controller looked at last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Authorized, Stored, Synced, Ready, Reconciling, Stalled.
+    #[serde(default)]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The record's path, written out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub path: Option<String>,
+    /// The version of the record that the Secret carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_version: Option<i64>,
+    /// The Secret's name, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub secret_name: Option<String>,
+}

@@ -1,0 +1,4 @@
+//! The Kubernetes side: resource types, controllers, leader election. Imports `service`'s door, error and context, and `domain`; never
+//! `store`, `crypto` or `http`.
+
+pub mod crd;
