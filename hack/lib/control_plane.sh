@@ -25,7 +25,7 @@ claim() { [ "$WITH_NODE" = 1 ] || port_claim "$DIR/ports" "$1"; }
 api_address() { if [ "$WITH_NODE" = 1 ]; then printf '%s' "$NODE_IP"; else printf 127.0.0.1; fi; }
 api_url() { printf 'https://%s:%s' "$(api_address)" "$(port apiserver 6443)"; }
 
-kubectl() { "$(binary kubectl)" --kubeconfig "$DIR/admin.conf" "$@"; }
+kubectl() { "$(binary kubectl)" --kubeconfig "$DIR/admin.conf" --cache-dir "$DIR/kubectl-cache" "$@"; }
 
 control_plane_prepare() {
   local pki=$DIR/pki user

@@ -16,9 +16,20 @@ node_addresses() {
 
 require_node() {
   is_root || die "a node needs root: run as root, or leave out --node"
-  packages_ensure containerd:containerd runc:runc iptables:iptables conntrack:conntrack ip:iproute2 nsenter:util-linux \
-    '/*/*/cni/bridge:containernetworking-plugins'
+  packages_ensure containerd:containerd runc:runc iptables:iptables conntrack:conntrack ip:iproute2 nsenter:util-linux
+  [ -n "$(cni_folder)" ] || packages_install containernetworking-plugins
   PATH=$PATH:/usr/sbin:/sbin
+}
+
+# cni_folder: where the network plugins stand, on Debian and elsewhere.
+cni_folder() {
+  local folder
+  for folder in /usr/lib/cni /opt/cni/bin; do
+    if [ -x "$folder/bridge" ]; then
+      printf '%s' "$folder"
+      return
+    fi
+  done
 }
 
 # free_subnet: the third number of a 10.77.N.0/24 that no route of the host covers, beginning at one that the folder's name gives.
@@ -105,7 +116,7 @@ cgroups_delete() {
 # fill TEMPLATE: the file with its @NAME@ marks replaced.
 fill() {
   sed -e "s|@PAUSE_IMAGE@|$PAUSE_IMAGE|; s|@COREDNS_IMAGE@|$COREDNS_IMAGE|; s|@POD_CIDR@|$POD_CIDR|; s|@DNS_IP@|$DNS_IP|" \
-    -e "s|@CGROUP@|$CGROUP|; s|@CNI_BIN@|$(dirname "$(compgen -G '/*/*/cni/bridge' | head -n 1)")|; s|@SNAPSHOTTER@|$(snapshotter)|" "$HACK/node/$1"
+    -e "s|@CGROUP@|$CGROUP|; s|@CNI_BIN@|$(cni_folder)|; s|@SNAPSHOTTER@|$(snapshotter)|" "$HACK/node/$1"
 }
 
 # An overlay cannot stand on an overlay, as in a development container.

@@ -1,0 +1,36 @@
+# What people run. Everything is a script under hack/, each with its own --help; this file only names them.
+.DEFAULT_GOAL := help
+.PHONY: help up down status test e2e bench mutants lint generate image
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+up: ## start everything for development: cluster, Postgres, API, controller, samples (CLUSTER=current, DATABASE_URL: use yours)
+	@hack/up
+
+down: ## stop what 'make up' started; only caches remain
+	@hack/down
+
+status: ## say what of it runs
+	@hack/status
+
+test: ## lint, unit, integration and end-to-end tests (STAGES="lint unit" for some)
+	@hack/test $(STAGES)
+
+e2e: ## end-to-end tests alone: a node, the image, pods that mount synced Secrets (root)
+	@hack/test e2e
+
+bench: ## measure; one JSON object a line (ONLY=read,write: figures whose names begin so)
+	@hack/bench $(ONLY)
+
+mutants: ## break the code in known places and check that a named test notices each
+	@hack/mutants
+
+lint: ## formatting, clippy, shell scripts, generated files
+	@hack/test lint
+
+generate: ## write the generated files: crds/, .sqlx
+	@hack/generate
+
+image: ## build the container image into .dev/images/aether-vault.tar
+	@hack/image

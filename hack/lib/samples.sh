@@ -1,0 +1,45 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2016 # the dollars belong to kubectl's templates
+# The samples of config/samples in a running development installation: apply, wait for the outcome that each should have, show it.
+
+SAMPLES=$HACK/../config/samples
+
+# Server-side apply of equal content changes nothing, not even a resourceVersion.
+samples_apply() { kubectl apply --server-side --field-manager=aether-vault-up -f "$SAMPLES" >/dev/null || die "the samples were refused: see the message above"; }
+
+# samples_states: one line a VaultSecret: namespace, name, Ready status, reason, message.
+samples_states() {
+  kubectl get vaultsecrets --all-namespaces -o go-template='{{range $s := .items}}{{$ready := "Unknown"}}{{$reason := "Waiting"}}{{$message := "no status yet"}}{{range .status.conditions}}{{if eq .type "Ready"}}{{if eq .observedGeneration $s.metadata.generation}}{{$ready = .status}}{{$reason = .reason}}{{$message = .message}}{{end}}{{end}}{{end}}{{.metadata.namespace}}{{"\t"}}{{.metadata.name}}{{"\t"}}{{$ready}}{{"\t"}}{{$reason}}{{"\t"}}{{$message}}{{"\n"}}{{end}}'
+}
+
+# A sample whose name says so is to be denied, every other one Ready.
+samples_unsettled() {
+  samples_states | awk -F'\t' '($2 ~ /denied/ && !($3 == "False" && $4 == "PolicyDenied")) || ($2 !~ /denied/ && $3 != "True")'
+}
+samples_settled() {
+  local rest
+  rest=$(samples_unsettled) && [ -z "$rest" ] && [ -n "$(samples_states)" ]
+}
+
+samples_wait() {
+  wait_until 60 samples_settled ||
+    die "not as expected after 60s: $(samples_unsettled | awk -F'\t' '{ print $1 "/" $2 " Ready=" $3 " " $4 ": " $5 }' | head -n 1) (see 'kubectl get vs -A')"
+}
+
+# samples_show: each synced Secret key by key, values masked.
+samples_show() {
+  local namespace name ready key value
+  while IFS=$'\t' read -r namespace name ready _; do
+    [ "$ready" = True ] || continue
+    printf '\nSecret %s/%s\n' "$namespace" "$name"
+    while IFS=$'\t' read -r key value; do
+      printf '  %-24s ******** (%d bytes)\n' "$key" "$(base64 -d <<<"$value" | wc -c)"
+    done < <(kubectl -n "$namespace" get secret "$(secret_name "$namespace" "$name")" \
+      -o go-template='{{range $k, $v := .data}}{{$k}}{{"\t"}}{{$v}}{{"\n"}}{{end}}')
+  done < <(samples_states)
+}
+
+# secret_name NAMESPACE VAULTSECRET: the target's name, by default the resource's own.
+secret_name() {
+  kubectl -n "$1" get vaultsecret "$2" -o go-template='{{if .spec.target}}{{or .spec.target.name .metadata.name}}{{else}}{{.metadata.name}}{{end}}'
+}
