@@ -1,0 +1,16 @@
+//! Cryptography: envelope encryption, the keyring and its key providers, password hashing, tokens and their signatures.
+//!
+//! Called by `service` (and by `app` to build the keyring). Imports `domain` only; knows neither the database nor a transport.
+//! Algorithms come from audited libraries; what is decided here is layouts, associated data, and who may hold which key.
+//! Key types have no `Debug`, `Display`, `Serialize` or `Clone`, and are wiped when dropped.
+
+mod aad;
+pub mod envelope;
+pub mod jwt;
+pub mod keyring;
+pub mod keys;
+pub mod mac;
+pub mod password;
+pub mod provider;
+pub mod random;
+pub mod token;
