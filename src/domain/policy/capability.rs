@@ -56,3 +56,29 @@ impl Capability {
         }
     }
 }
+
+/// A set of capabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CapabilitySet(u16);
+
+impl CapabilitySet {
+    /// Whether `capability` is in the set.
+    #[must_use]
+    pub fn holds(self, capability: Capability) -> bool {
+        self.0 & Self::bit(capability) != 0
+    }
+
+    fn bit(capability: Capability) -> u16 {
+        1 << capability as u16
+    }
+}
+
+impl FromIterator<Capability> for CapabilitySet {
+    fn from_iter<I: IntoIterator<Item = Capability>>(capabilities: I) -> Self {
+        Self(
+            capabilities
+                .into_iter()
+                .fold(0, |bits, capability| bits | Self::bit(capability)),
+        )
+    }
+}

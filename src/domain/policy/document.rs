@@ -15,7 +15,7 @@ pub struct PolicyDocument {
     pub subjects: Vec<Subject>,
     /// What it allows and denies.
     pub rules: Vec<Rule>,
-    /// When it ends.
+    /// When it ends. From then on neither its allows nor its denies count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }

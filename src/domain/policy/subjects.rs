@@ -1,0 +1,304 @@
+//! Which subjects an actor is: every distinct subject of a snapshot has a number, and the index tells an actor's numbers without
+//! looking at the others.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::document::Subject;
+use super::name::canonical_name;
+use crate::domain::actor::{Actor, NamespaceName};
+
+/// The number of a distinct subject within one snapshot.
+pub(super) type SubjectId = u32;
+
+/// Subjects by what finds them.
+///
+/// `ServiceAccount` and `Namespace` subjects of a policy that came from a cluster match actors of that cluster only; elsewhere, a
+/// namespace of the same name is somebody else's.
+#[derive(Debug, Default)]
+pub(super) struct SubjectIndex {
+    count: SubjectId,
+    everyone: Option<SubjectId>,
+    users: HashMap<String, SubjectId>,
+    groups: HashMap<String, SubjectId>,
+    roles: HashMap<String, SubjectId>,
+    /// By namespace and name (or `*`).
+    service_accounts: HashMap<(String, String), Vec<Labelled>>,
+    /// By name; `*` is among the rest.
+    namespaces: HashMap<String, Vec<Labelled>>,
+    /// Any name, by the first label that is asked for.
+    labelled: HashMap<(String, String), Vec<Labelled>>,
+    any_namespace: Vec<Labelled>,
+}
+
+/// A subject with what remains to be compared once it was found.
+#[derive(Debug)]
+struct Labelled {
+    cluster: Option<String>,
+    labels: BTreeMap<String, String>,
+    id: SubjectId,
+}
+
+impl Labelled {
+    fn matches(&self, cluster: &str, namespace: &NamespaceName) -> bool {
+        self.cluster.as_deref().is_none_or(|own| own == cluster)
+            && self
+                .labels
+                .iter()
+                .all(|(key, value)| namespace.labels.get(key) == Some(value))
+    }
+}
+
+impl SubjectIndex {
+    /// The number of a subject of a policy from `cluster`.
+    pub(super) fn intern(&mut self, subject: &Subject, cluster: Option<&str>) -> SubjectId {
+        let next = self.count;
+        let id = match subject {
+            Subject::Everyone {} => *self.everyone.get_or_insert(next),
+            Subject::User { name } => *self.users.entry(canonical_name(name).into_owned()).or_insert(next),
+            Subject::Group { name } => *self.groups.entry(canonical_name(name).into_owned()).or_insert(next),
+            Subject::Role { name } => *self.roles.entry(canonical_name(name).into_owned()).or_insert(next),
+            Subject::ServiceAccount { namespace, name } => {
+                let found = self
+                    .service_accounts
+                    .entry((namespace.clone(), name.clone()))
+                    .or_default();
+                number(found, cluster, &BTreeMap::new(), next)
+            }
+            Subject::Namespace { name, match_labels } => {
+                let found = match (name.as_deref(), match_labels.first_key_value()) {
+                    (Some(name), _) if name != "*" => Some(self.namespaces.entry(name.to_owned()).or_default()),
+                    (_, Some((key, value))) => Some(self.labelled.entry((key.clone(), value.clone())).or_default()),
+                    (Some(_), None) => Some(&mut self.any_namespace),
+                    // No name and no label is refused by validation: it must not mean every namespace.
+                    (None, None) => None,
+                };
+                found.map_or(next, |found| number(found, cluster, match_labels, next))
+            }
+        };
+        self.count = self.count.max(id + 1);
+        id
+    }
+
+    /// Every subject that `actor` is.
+    pub(super) fn of(&self, actor: &Actor) -> Vec<SubjectId> {
+        let mut ids = Vec::with_capacity(8);
+        match actor {
+            // The process asks for nothing that policy governs.
+            Actor::System => return ids,
+            Actor::User { name, role, groups, .. } => {
+                ids.extend(self.users.get(canonical_name(name).as_ref()));
+                ids.extend(self.roles.get(role.as_str()));
+                ids.extend(
+                    groups
+                        .iter()
+                        .filter_map(|group| self.groups.get(canonical_name(group).as_ref())),
+                );
+            }
+            Actor::ServiceAccount {
+                cluster,
+                namespace,
+                name,
+                ..
+            } => {
+                for name in [name.as_str(), "*"] {
+                    let found = self.service_accounts.get(&(namespace.name.clone(), name.to_owned()));
+                    collect(&mut ids, found.map_or(&[], Vec::as_slice), cluster, namespace);
+                }
+            }
+            Actor::Namespace { cluster, namespace } => {
+                let named = self.namespaces.get(&namespace.name);
+                collect(&mut ids, named.map_or(&[], Vec::as_slice), cluster, namespace);
+                if !self.labelled.is_empty() {
+                    for (key, value) in &namespace.labels {
+                        let found = self.labelled.get(&(key.clone(), value.clone()));
+                        collect(&mut ids, found.map_or(&[], Vec::as_slice), cluster, namespace);
+                    }
+                }
+                collect(&mut ids, &self.any_namespace, cluster, namespace);
+            }
+        }
+        ids.extend(self.everyone);
+        ids
+    }
+}
+
+fn number(
+    found: &mut Vec<Labelled>,
+    cluster: Option<&str>,
+    labels: &BTreeMap<String, String>,
+    next: SubjectId,
+) -> SubjectId {
+    if let Some(known) = found
+        .iter()
+        .find(|known| known.cluster.as_deref() == cluster && known.labels == *labels)
+    {
+        return known.id;
+    }
+    found.push(Labelled {
+        cluster: cluster.map(str::to_owned),
+        labels: labels.clone(),
+        id: next,
+    });
+    next
+}
+
+fn collect(ids: &mut Vec<SubjectId>, found: &[Labelled], cluster: &str, namespace: &NamespaceName) {
+    ids.extend(
+        found
+            .iter()
+            .filter(|subject| subject.matches(cluster, namespace))
+            .map(|subject| subject.id),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::actor::Role;
+
+    fn namespace(name: &str, labels: &[(&str, &str)]) -> NamespaceName {
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        NamespaceName {
+            name: name.into(),
+            uid: "u".into(),
+            labels,
+        }
+    }
+
+    fn is(subject: &str, from: Option<&str>, actor: &Actor) -> bool {
+        let mut index = SubjectIndex::default();
+        let id = index.intern(&serde_json::from_str(subject).unwrap(), from);
+        index.of(actor) == [id]
+    }
+
+    #[test]
+    fn subjects_match_by_kind() {
+        let ann = Actor::User {
+            id: Uuid::nil(),
+            name: "ann".into(),
+            role: Role::Auditor,
+            groups: vec!["ops".into()],
+        };
+        let labels = [("team", "a"), ("tier", "1")];
+        let shop = Actor::Namespace {
+            cluster: "k8s".into(),
+            namespace: namespace("shop", &labels),
+        };
+        let web = Actor::ServiceAccount {
+            cluster: "k8s".into(),
+            namespace: namespace("shop", &labels),
+            name: "web".into(),
+            uid: "w".into(),
+        };
+        for (subject, ann_is, shop_is, web_is) in [
+            (r#"{"kind": "Everyone"}"#, true, true, true),
+            (r#"{"kind": "User", "name": " ANN"}"#, true, false, false),
+            (r#"{"kind": "User", "name": "web"}"#, false, false, false),
+            (r#"{"kind": "Group", "name": "Ops"}"#, true, false, false),
+            (r#"{"kind": "Group", "name": "ann"}"#, false, false, false),
+            (r#"{"kind": "Role", "name": "auditor"}"#, true, false, false),
+            (r#"{"kind": "Role", "name": "admin"}"#, false, false, false),
+            (
+                r#"{"kind": "ServiceAccount", "namespace": "shop", "name": "web"}"#,
+                false,
+                false,
+                true,
+            ),
+            (
+                r#"{"kind": "ServiceAccount", "namespace": "shop", "name": "*"}"#,
+                false,
+                false,
+                true,
+            ),
+            (
+                r#"{"kind": "ServiceAccount", "namespace": "mail", "name": "web"}"#,
+                false,
+                false,
+                false,
+            ),
+            (r#"{"kind": "Namespace", "name": "shop"}"#, false, true, false),
+            (r#"{"kind": "Namespace", "name": "*"}"#, false, true, false),
+            (r#"{"kind": "Namespace", "name": "mail"}"#, false, false, false),
+            (
+                r#"{"kind": "Namespace", "matchLabels": {"team": "a"}}"#,
+                false,
+                true,
+                false,
+            ),
+            (
+                r#"{"kind": "Namespace", "matchLabels": {"team": "a", "tier": "1"}}"#,
+                false,
+                true,
+                false,
+            ),
+            (
+                r#"{"kind": "Namespace", "matchLabels": {"team": "a", "tier": "2"}}"#,
+                false,
+                false,
+                false,
+            ),
+            (
+                r#"{"kind": "Namespace", "name": "*", "matchLabels": {"tier": "1"}}"#,
+                false,
+                true,
+                false,
+            ),
+            (
+                r#"{"kind": "Namespace", "name": "shop", "matchLabels": {"tier": "2"}}"#,
+                false,
+                false,
+                false,
+            ),
+            (r#"{"kind": "Namespace"}"#, false, false, false),
+        ] {
+            assert_eq!(
+                (
+                    is(subject, None, &ann),
+                    is(subject, None, &shop),
+                    is(subject, None, &web)
+                ),
+                (ann_is, shop_is, web_is),
+                "{subject}"
+            );
+            assert!(!is(subject, None, &Actor::System), "{subject}");
+            assert_eq!(
+                (is(subject, Some("k8s"), &shop), is(subject, Some("k8s"), &web)),
+                (shop_is, web_is),
+                "{subject}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cluster_s_policy_means_that_cluster_s_namespaces() {
+        let elsewhere = Actor::Namespace {
+            cluster: "k8s-eu".into(),
+            namespace: namespace("shop", &[("team", "a")]),
+        };
+        for subject in [
+            r#"{"kind": "Namespace", "name": "shop"}"#,
+            r#"{"kind": "Namespace", "name": "*"}"#,
+            r#"{"kind": "Namespace", "matchLabels": {"team": "a"}}"#,
+        ] {
+            assert!(is(subject, None, &elsewhere), "{subject}");
+            assert!(!is(subject, Some("k8s"), &elsewhere), "{subject}");
+        }
+    }
+
+    #[test]
+    fn equal_subjects_share_a_number_and_different_ones_do_not() {
+        let mut index = SubjectIndex::default();
+        let mut intern = |text: &str, cluster| index.intern(&serde_json::from_str(text).unwrap(), cluster);
+        let all = [
+            intern(r#"{"kind": "Namespace"}"#, None),
+            intern(r#"{"kind": "Namespace", "name": "shop"}"#, Some("a")),
+            intern(r#"{"kind": "Namespace", "name": "shop"}"#, Some("b")),
+            intern(r#"{"kind": "User", "name": "shop"}"#, None),
+            intern(r#"{"kind": "User", "name": "SHOP"}"#, None),
+            intern(r#"{"kind": "Group", "name": "shop"}"#, None),
+        ];
+        assert_eq!(all, [0, 1, 2, 3, 3, 4]);
+    }
+}
