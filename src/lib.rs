@@ -5,10 +5,13 @@
 //! | module | what it is | may import |
 //! |---|---|---|
 //! | [`domain`] | the rules: pure, no I/O | itself and a few pure crates |
-//! | [`k8s`] | resource types and controllers | `service::{door, error, context}`, `domain` |
 //! | [`crypto`] | envelope encryption, keys, passwords, tokens | `domain` |
+//! | [`store`] | Postgres, the only place with sqlx | `domain` |
+//! | [`service`] | use cases: authorise, decide, encrypt, persist, audit | `domain`, `crypto`, `store` |
+//! | [`k8s`] | resource types and controllers | `service::{door, error, context}`, `domain` |
 
 pub mod crypto;
 pub mod domain;
 pub mod k8s;
 pub mod service;
+pub mod store;

@@ -6,6 +6,7 @@
 
 mod aad;
 pub mod envelope;
+pub mod generate;
 pub mod jwt;
 pub mod keyring;
 pub mod keys;

@@ -31,7 +31,9 @@ impl Role {
     /// Reads the stored form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Admin, Self::Auditor, Self::User].into_iter().find(|role| role.as_str() == text)
+        [Self::Admin, Self::Auditor, Self::User]
+            .into_iter()
+            .find(|role| role.as_str() == text)
     }
 }
 
@@ -110,7 +112,12 @@ impl Actor {
     pub fn display(&self) -> String {
         match self {
             Self::User { name, .. } => name.clone(),
-            Self::ServiceAccount { cluster, namespace, name, .. } => format!("{cluster}/{}/{name}", namespace.name),
+            Self::ServiceAccount {
+                cluster,
+                namespace,
+                name,
+                ..
+            } => format!("{cluster}/{}/{name}", namespace.name),
             Self::Namespace { cluster, namespace } => format!("{cluster}/{}", namespace.name),
             Self::System => "system".to_owned(),
         }

@@ -1,6 +1,9 @@
 //! The rules of the vault: pure, without I/O, async, clock or randomness. Imports itself and a short list of pure crates.
 
 pub mod actor;
+pub mod audit;
+pub mod change;
+pub mod generate;
 pub mod limits;
 pub mod path;
 pub mod policy;

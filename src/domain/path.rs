@@ -82,7 +82,10 @@ impl RecordPath {
     /// The first `n` segments joined, or `None` if the path has not more than `n`.
     #[must_use]
     pub fn head(&self, n: usize) -> Option<&str> {
-        self.0.match_indices('/').nth(n.checked_sub(1)?).map(|(at, _)| &self.0[..at])
+        self.0
+            .match_indices('/')
+            .nth(n.checked_sub(1)?)
+            .map(|(at, _)| &self.0[..at])
     }
 }
 
@@ -216,7 +219,10 @@ pub fn check_segment(segment: &str) -> Result<(), PathError> {
     let Some(first) = segment.bytes().next() else {
         return Err(PathError::EmptySegment);
     };
-    if !segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"._@+=~-".contains(&b)) {
+    if !segment
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"._@+=~-".contains(&b))
+    {
         return Err(PathError::BadCharacter);
     }
     if !first.is_ascii_alphanumeric() {
@@ -298,9 +304,15 @@ mod tests {
     fn limits_hold_at_the_edge() {
         let sixteen = vec!["a"; 16].join("/");
         assert!(RecordPath::parse(&sixteen).is_ok());
-        assert_eq!(RecordPath::parse(&format!("{sixteen}/a")), Err(PathError::TooManySegments));
+        assert_eq!(
+            RecordPath::parse(&format!("{sixteen}/a")),
+            Err(PathError::TooManySegments)
+        );
         assert!(RecordPath::parse(&format!("a/{}", "b".repeat(128))).is_ok());
-        assert_eq!(RecordPath::parse(&format!("a/{}", "b".repeat(129))), Err(PathError::SegmentTooLong));
+        assert_eq!(
+            RecordPath::parse(&format!("a/{}", "b".repeat(129))),
+            Err(PathError::SegmentTooLong)
+        );
         let long = format!("{}/{}", vec!["a".repeat(127); 4].join("/"), "b");
         assert_eq!(long.len(), 513);
         assert_eq!(RecordPath::parse(&long), Err(PathError::TooLong));

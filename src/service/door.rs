@@ -163,7 +163,10 @@ pub trait VaultDoor: Send + Sync + 'static {
     ///
     /// # Errors
     /// Per asker: [`super::error::Reason::RootOrphaned`]. As a whole: the store is unavailable.
-    fn inspect<'a>(&'a self, asks: &'a [(Asker, Vec<RecordRef>)]) -> BoxFuture<'a, Result<Vec<Result<Vec<Inspection>>>>>;
+    fn inspect<'a>(
+        &'a self,
+        asks: &'a [(Asker, Vec<RecordRef>)],
+    ) -> BoxFuture<'a, Result<Vec<Result<Vec<Inspection>>>>>;
 
     /// Reads records for a Secret: authorised as `sync`, audited with the resource, confirmed by the audit commit.
     fn read<'a>(&'a self, asker: &'a Asker, refs: &'a [RecordRef]) -> BoxFuture<'a, Result<Vec<Result<SyncRecord>>>>;
@@ -203,4 +206,3 @@ pub trait VaultDoor: Send + Sync + 'static {
     /// Forgets a `VaultSecret` that is gone; audited with what became of its Secret.
     fn forget<'a>(&'a self, row: &'a SyncRow, secret_deleted: bool) -> BoxFuture<'a, Result<()>>;
 }
-

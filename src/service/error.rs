@@ -104,7 +104,11 @@ impl Error {
     /// An error that the user can act on.
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), source: None }
+        Self {
+            reason,
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// The same, with the cause for the log.
@@ -117,8 +121,11 @@ impl Error {
     /// A defect or a broken invariant.
     #[must_use]
     pub fn internal(source: impl Into<Source>) -> Self {
-        Self::new(Reason::Internal, "something went wrong on our side; the log has the cause under this request id")
-            .because(source)
+        Self::new(
+            Reason::Internal,
+            "something went wrong on our side; the log has the cause under this request id",
+        )
+        .because(source)
     }
 
     /// The closed reason.

@@ -1,4 +1,22 @@
 //! Use cases: authorise, decide, encrypt or decrypt, persist, audit. The only callers of `store` and `crypto`.
 
+mod audit;
+pub mod auth;
+mod authority;
+mod cache;
 pub mod context;
+pub mod door;
 pub mod error;
+mod failure;
+mod feed;
+mod keys;
+mod local_door;
+mod maintenance;
+mod metrics;
+pub mod records;
+mod upkeep;
+mod vault;
+
+pub use local_door::LocalDoor;
+pub use metrics::Metrics;
+pub use vault::{Check, Vault, VaultConfig};

@@ -1,1 +1,12 @@
-//! x
+//! Integration tests: real Postgres, real API server. They mirror `src`.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test fails by panicking, and its support is nobody's API"
+)]
+
+mod service;
+mod support;

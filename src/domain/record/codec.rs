@@ -19,7 +19,10 @@ pub struct CodecError;
 /// Encodes a record for encryption.
 #[must_use]
 pub fn encode(data: &RecordData) -> Zeroizing<Vec<u8>> {
-    let size = 1 + data.iter().map(|(k, v)| 7 + k.as_str().len() + v.as_bytes().len()).sum::<usize>();
+    let size = 1 + data
+        .iter()
+        .map(|(k, v)| 7 + k.as_str().len() + v.as_bytes().len())
+        .sum::<usize>();
     // Sized once: growing would leave unwiped copies behind.
     let mut out = Zeroizing::new(Vec::with_capacity(size));
     out.push(FORMAT);
@@ -97,7 +100,10 @@ mod tests {
     use super::*;
 
     fn record(entries: Vec<(&str, Value)>) -> RecordData {
-        let map = entries.into_iter().map(|(k, v)| (KeyName::parse(k).unwrap(), v)).collect();
+        let map = entries
+            .into_iter()
+            .map(|(k, v)| (KeyName::parse(k).unwrap(), v))
+            .collect();
         RecordData::new(map).unwrap()
     }
 
@@ -108,12 +114,23 @@ mod tests {
             ("j", Value::Json(Zeroizing::new("7".into()))),
             ("t", Value::text("x")),
         ]);
-        assert_eq!(hex::encode(encode(&data)), "010001626200000002 00ff 00016a6a00000001 37 0001747400000001 78".replace(' ', ""));
+        assert_eq!(
+            hex::encode(encode(&data)),
+            "010001626200000002 00ff 00016a6a00000001 37 0001747400000001 78".replace(' ', "")
+        );
     }
 
     #[test]
     fn broken_bytes_are_refused() {
-        for bytes in ["", "02", "01ff", "010001", "0100016b7400000005aa", "0100016b7a0000000161", "010001007400000000"] {
+        for bytes in [
+            "",
+            "02",
+            "01ff",
+            "010001",
+            "0100016b7400000005aa",
+            "0100016b7a0000000161",
+            "010001007400000000",
+        ] {
             assert!(decode(&hex::decode(bytes).unwrap()).is_err(), "{bytes}");
         }
         let twice = "0100016b7400000001610001 6b740000000161".replace(' ', "");

@@ -129,7 +129,10 @@ impl RecordData {
         if map.len() > MAX_KEYS {
             return Err(DataError::TooManyKeys);
         }
-        let bytes: usize = map.iter().map(|(key, value)| key.as_str().len() + value.as_bytes().len()).sum();
+        let bytes: usize = map
+            .iter()
+            .map(|(key, value)| key.as_str().len() + value.as_bytes().len())
+            .sum();
         if bytes > MAX_RECORD_BYTES {
             return Err(DataError::TooLarge);
         }
@@ -250,8 +253,14 @@ mod tests {
 
     #[test]
     fn faults_name_the_key_and_no_value() {
-        assert_eq!(error(r#"{"k": null}"#, &[]).to_string(), "key 'k' is null; leave it out, or give it a value");
-        assert!(matches!(error(r#"{"k": "hidden"}"#, &[("k", "AA==")]), DataError::KeyTwice(_)));
+        assert_eq!(
+            error(r#"{"k": null}"#, &[]).to_string(),
+            "key 'k' is null; leave it out, or give it a value"
+        );
+        assert!(matches!(
+            error(r#"{"k": "hidden"}"#, &[("k", "AA==")]),
+            DataError::KeyTwice(_)
+        ));
         assert!(matches!(error("{}", &[("k", "not base64!")]), DataError::BadBase64(_)));
         let deep = format!(r#"{{"k": {}{}}}"#, "[".repeat(33), "]".repeat(33));
         assert!(matches!(error(&deep, &[]), DataError::TooDeep(_)));
@@ -260,9 +269,15 @@ mod tests {
     #[test]
     fn r27_size_and_count_are_bounded() {
         let many: serde_json::Map<_, _> = (0..513).map(|n| (format!("k{n}"), serde_json::json!("v"))).collect();
-        assert_eq!(RecordData::from_json(many, BTreeMap::new()).err(), Some(DataError::TooManyKeys));
+        assert_eq!(
+            RecordData::from_json(many, BTreeMap::new()).err(),
+            Some(DataError::TooManyKeys)
+        );
         let large = serde_json::Map::from_iter([("k".to_owned(), serde_json::json!("v".repeat(MAX_RECORD_BYTES)))]);
-        assert_eq!(RecordData::from_json(large, BTreeMap::new()).err(), Some(DataError::TooLarge));
+        assert_eq!(
+            RecordData::from_json(large, BTreeMap::new()).err(),
+            Some(DataError::TooLarge)
+        );
         let fits = serde_json::Map::from_iter([("k".to_owned(), serde_json::json!("v".repeat(MAX_RECORD_BYTES - 1)))]);
         assert!(RecordData::from_json(fits, BTreeMap::new()).is_ok());
     }

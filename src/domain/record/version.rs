@@ -84,7 +84,9 @@ impl VersionState {
     /// Reads the stored form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Live, Self::Deleted, Self::Destroyed].into_iter().find(|state| state.as_str() == text)
+        [Self::Live, Self::Deleted, Self::Destroyed]
+            .into_iter()
+            .find(|state| state.as_str() == text)
     }
 }
 

@@ -1,0 +1,209 @@
+//! An audit entry: an allow-list of fields, bounded and cleaned before anything is queued. Values never appear.
+
+use uuid::Uuid;
+
+use super::policy::{Because, Decision};
+
+/// Characters kept of a client's name for itself.
+const USER_AGENT_CHARS: usize = 200;
+/// Characters kept of any other text.
+const TEXT_CHARS: usize = 600;
+
+/// What was done, or tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A person logged in.
+    Login,
+    /// A session was ended by its owner.
+    Logout,
+    /// A password was changed.
+    PasswordChange,
+    /// The first administrator was made.
+    Bootstrap,
+    /// Values were read.
+    RecordRead,
+    /// A list was read.
+    RecordList,
+    /// The versions of a record were listed.
+    RecordVersions,
+    /// A version was written.
+    RecordWrite,
+    /// A resource had values generated.
+    RecordGenerate,
+    /// Versions were soft-deleted.
+    RecordDelete,
+    /// Versions were brought back.
+    RecordUndelete,
+    /// Versions were destroyed.
+    RecordDestroy,
+    /// Values were read to be written into a Kubernetes Secret.
+    SyncRead,
+    /// A `VaultSecret` is gone, and what became of its Secret.
+    SyncForget,
+    /// Held deletions were confirmed.
+    SyncConfirm,
+    /// A policy was put in force or changed.
+    PolicyApply,
+    /// A policy ended.
+    PolicyRemove,
+    /// A cluster was registered.
+    ClusterRegister,
+    /// A namespace was bound to its root.
+    RootBind,
+    /// An orphaned root was given to the namespace of today.
+    RootAdopt,
+}
+
+impl Action {
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "auth.login",
+            Self::Logout => "auth.logout",
+            Self::PasswordChange => "auth.password_change",
+            Self::Bootstrap => "auth.bootstrap",
+            Self::RecordRead => "record.read",
+            Self::RecordList => "record.list",
+            Self::RecordVersions => "record.versions",
+            Self::RecordWrite => "record.write",
+            Self::RecordGenerate => "record.generate",
+            Self::RecordDelete => "record.delete",
+            Self::RecordUndelete => "record.undelete",
+            Self::RecordDestroy => "record.destroy",
+            Self::SyncRead => "sync.read",
+            Self::SyncForget => "sync.forget",
+            Self::SyncConfirm => "sync.confirm",
+            Self::PolicyApply => "policy.apply",
+            Self::PolicyRemove => "policy.remove",
+            Self::ClusterRegister => "cluster.register",
+            Self::RootBind => "root.bind",
+            Self::RootAdopt => "root.adopt",
+        }
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was allowed and done.
+    Allow,
+    /// It was refused.
+    Deny,
+    /// It was allowed and could not be done (no such record, wrong version).
+    Fail,
+}
+
+impl Outcome {
+    /// As stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One entry. `at` is the database's clock and is not part of it.
+#[derive(Debug, Clone)]
+pub struct AuditEntry {
+    /// The request's id, as in the log and the answer.
+    pub request_id: Uuid,
+    /// Kind of the actor.
+    pub actor_kind: &'static str,
+    /// Id of the actor.
+    pub actor_id: String,
+    /// Name of the actor.
+    pub actor_name: String,
+    /// The door.
+    pub door: &'static str,
+    /// What was done.
+    pub action: Action,
+    /// The path, policy or other thing that it was done to.
+    pub resource: String,
+    /// The record's version, if one was concerned.
+    pub version: Option<i64>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Reason of a refusal or failure; empty if allowed.
+    pub reason: &'static str,
+    /// The policy that decided, or the built-in right.
+    pub policy: Option<String>,
+    /// The rule within the policy.
+    pub rule: Option<i32>,
+    /// The client's address.
+    pub client: Option<String>,
+    /// The client's name for itself.
+    pub user_agent: Option<String>,
+    /// Uid of the resource that the controller acted for.
+    pub origin_uid: Option<String>,
+    /// Its generation.
+    pub origin_generation: Option<i64>,
+}
+
+impl AuditEntry {
+    /// Notes who decided.
+    #[must_use]
+    pub fn decided(mut self, decision: &Decision) -> Self {
+        match &decision.because {
+            Because::NoRule => {}
+            Because::BuiltIn(name) => self.policy = Some(format!("built-in: {name}")),
+            Because::Rule { policy, rule, .. } => {
+                self.policy = Some(clean(policy, TEXT_CHARS));
+                self.rule = i32::try_from(*rule).ok();
+            }
+        }
+        self
+    }
+
+    /// Notes the version concerned.
+    #[must_use]
+    pub fn version(mut self, version: i64) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Notes how it ended.
+    #[must_use]
+    pub fn ended(mut self, outcome: Outcome, reason: &'static str) -> Self {
+        self.outcome = outcome;
+        self.reason = reason;
+        self
+    }
+}
+
+/// A client's name for itself, fit to be stored.
+#[must_use]
+pub fn clean_user_agent(text: &str) -> String {
+    clean(text, USER_AGENT_CHARS)
+}
+
+/// Any other text from outside, fit to be stored.
+#[must_use]
+pub fn clean_text(text: &str) -> String {
+    clean(text, TEXT_CHARS)
+}
+
+/// Replaces control characters (NUL among them, which Postgres refuses) and cuts at `chars`.
+fn clean(text: &str, chars: usize) -> String {
+    text.chars()
+        .take(chars)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r26_texts_are_bounded_and_free_of_control_characters() {
+        let dirty = format!("curl\0/8\r\n{}", "x".repeat(1000));
+        let clean = clean_user_agent(&dirty);
+        assert_eq!(clean.chars().count(), USER_AGENT_CHARS);
+        assert!(clean.starts_with("curl\u{fffd}/8\u{fffd}\u{fffd}x"));
+        assert!(!clean.chars().any(char::is_control));
+    }
+}

@@ -1,0 +1,152 @@
+//! Logging in with a password.
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::passwords::check_new;
+use super::{Auth, RequestInfo};
+use crate::crypto::random;
+use crate::domain::actor::{Actor, Role};
+use crate::domain::audit::{Action, Outcome};
+use crate::domain::policy::canonical_name;
+use crate::service::context::{Credential, Door, OpContext, Origin};
+use crate::service::error::{Error, Reason, Result};
+use crate::service::failure::store_failed;
+use crate::store::audit::{self, Confirm};
+use crate::store::users::{self, UserRow};
+use crate::store::{self, sessions};
+
+/// What a person sends to log in.
+pub struct LoginRequest {
+    /// The name, in any spelling.
+    pub name: String,
+    /// The password.
+    pub password: SecretString,
+    /// The password to replace a one-time password with.
+    pub new_password: Option<SecretString>,
+}
+
+/// An access token.
+pub struct AccessToken {
+    /// The token.
+    pub token: SecretString,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+impl Auth<'_> {
+    /// Logs in. A one-time password has to be replaced in the same call.
+    ///
+    /// # Errors
+    /// [`Reason::LoginFailed`] for an unknown name, a wrong password and a disabled user alike, after the same work (R3);
+    /// [`Reason::PasswordChangeRequired`], [`Reason::PasswordTooWeak`], [`Reason::Busy`], and those of the store.
+    pub async fn login(&self, request: LoginRequest, info: RequestInfo) -> Result<AccessToken> {
+        let user = users::find_by_name(&self.vault.pool, &canonical_name(&request.name))
+            .await
+            .map_err(store_failed)?;
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let right = self.vault.passwords.verify(request.password.clone(), hash).await?;
+        let user = match user {
+            Some(user) if right && !user.disabled => user,
+            other => return self.failed(other.as_ref(), &info).await,
+        };
+        let ctx = self.context_of(&user, &info)?;
+        if !user.must_change_password {
+            return self.begin_session(&ctx, &user, None).await;
+        }
+        let Some(new) = request.new_password else {
+            self.vault.metrics.logins.with_label_values(&["change_required"]).inc();
+            let message = "the one-time password is right; log in with it and a 'newPassword' of your own";
+            return Err(Error::new(Reason::PasswordChangeRequired, message));
+        };
+        check_new(&new, &request.password)?;
+        let new_hash = self.vault.passwords.hash(new).await?;
+        self.begin_session(&ctx, &user, Some(&new_hash)).await
+    }
+
+    /// Begins a session in one transaction with its audit entry; an answer that is an error leaves none behind (R11).
+    async fn begin_session(&self, ctx: &OpContext, user: &UserRow, new_hash: Option<&str>) -> Result<AccessToken> {
+        let session = random::uuid_v7(ctx.now());
+        let token = self.vault.tokens.issue(user.id, session, ctx.now())?;
+        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
+        if let Some(new_hash) = new_hash {
+            let replaced = users::replace_password(&mut tx, user.id, &user.password_hash, new_hash).await;
+            if !replaced.map_err(store_failed)? {
+                return Err(login_failed());
+            }
+            let entry = ctx.entry(Action::PasswordChange, &user.name);
+            audit::insert(&mut tx, &entry).await.map_err(store_failed)?;
+            sessions::revoke_all_of(&mut tx, user.id).await.map_err(store_failed)?;
+        }
+        let expires_at = sessions::insert(&mut tx, session, user.id, self.vault.tokens.ttl().as_secs_f64())
+            .await
+            .map_err(store_failed)?;
+        audit::insert(&mut tx, &ctx.entry(Action::Login, &user.name))
+            .await
+            .map_err(store_failed)?;
+        store::commit(tx).await.map_err(store_failed)?;
+        self.vault.metrics.logins.with_label_values(&["ok"]).inc();
+        Ok(AccessToken { token, expires_at })
+    }
+
+    async fn failed(&self, user: Option<&UserRow>, info: &RequestInfo) -> Result<AccessToken> {
+        self.vault.metrics.logins.with_label_values(&["failed"]).inc();
+        // What was sent as a name may be a password typed into the wrong field: only names that exist are written down.
+        let name = user.map_or("unknown", |user| user.name.as_str());
+        let ctx = OpContext {
+            actor: Actor::System,
+            door: Door::Rest,
+            now: self.vault.clock.now(),
+            request_id: info.request_id,
+            origin: origin_of(info),
+            credential: Credential::Own,
+        };
+        let mut entry = ctx
+            .entry(Action::Login, name)
+            .ended(Outcome::Deny, Reason::LoginFailed.as_str());
+        entry.actor_kind = "anonymous";
+        entry.actor_id = user.map_or_else(String::new, |user| user.id.to_string());
+        entry.actor_name = name.to_owned();
+        self.vault.audit.commit(entry, Confirm::default()).await?;
+        Err(login_failed())
+    }
+
+    fn context_of(&self, user: &UserRow, info: &RequestInfo) -> Result<OpContext> {
+        Ok(OpContext {
+            actor: user_actor(user.id, &user.name, &user.role)?,
+            door: Door::Rest,
+            now: self.vault.clock.now(),
+            request_id: info.request_id,
+            origin: origin_of(info),
+            credential: Credential::Own,
+        })
+    }
+}
+
+/// The actor that a stored user is.
+pub(super) fn user_actor(id: Uuid, name: &str, role: &str) -> Result<Actor> {
+    let role = Role::parse(role).ok_or_else(|| Error::internal(format!("user {id} has an unknown role")))?;
+    Ok(Actor::User {
+        id,
+        name: name.to_owned(),
+        role,
+        groups: Vec::new(),
+    })
+}
+
+/// Where a REST request came from.
+pub(super) fn origin_of(info: &RequestInfo) -> Origin {
+    Origin {
+        client: info.client,
+        user_agent: info.user_agent.clone(),
+        resource: None,
+    }
+}
+
+fn login_failed() -> Error {
+    Error::new(
+        Reason::LoginFailed,
+        "the name or the password is wrong, or the account may not log in",
+    )
+}

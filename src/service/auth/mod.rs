@@ -1,0 +1,42 @@
+//! Who is there: logging in, and turning a token into an [`OpContext`].
+
+mod bootstrap;
+mod login;
+mod passwords;
+mod sessions;
+mod tokens;
+
+pub use bootstrap::Bootstrapped;
+pub use login::{AccessToken, LoginRequest};
+pub use passwords::{PasswordPool, PasswordSettings};
+pub use sessions::Me;
+pub use tokens::TokenSettings;
+pub(super) use tokens::Tokens;
+
+use std::net::IpAddr;
+
+use uuid::Uuid;
+
+use super::Vault;
+
+/// What the door knows of a request before it knows who sent it.
+#[derive(Debug, Clone, Default)]
+pub struct RequestInfo {
+    /// The id under which the log and the audit entry stand.
+    pub request_id: Uuid,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// The client's name for itself.
+    pub user_agent: Option<String>,
+}
+
+/// Use cases on identity.
+pub struct Auth<'v> {
+    vault: &'v Vault,
+}
+
+impl<'v> Auth<'v> {
+    pub(super) fn new(vault: &'v Vault) -> Self {
+        Self { vault }
+    }
+}

@@ -1,0 +1,150 @@
+//! Decisions: the policy snapshot in force, and the epoch that it stands for.
+//!
+//! A decision is made in memory and confirmed by the commit that follows it, so a snapshot that is a moment old costs a repetition,
+//! never a wrong answer.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, RwLock};
+
+use super::context::OpContext;
+use super::error::{Error, Reason, Result};
+use super::failure::store_failed;
+use super::metrics::Metrics;
+use crate::domain::path::{PathPrefix, RecordPath};
+use crate::domain::policy::{Because, Capability, Decision, Effect, PolicySnapshot, StoredPolicy};
+use crate::domain::root::RootPath;
+use crate::store::{Pool, clusters, policies};
+
+/// Policies and cluster prefixes as of one epoch.
+pub(super) struct Ruling {
+    pub(super) snapshot: PolicySnapshot,
+    pub(super) epoch: i64,
+    prefixes: BTreeSet<String>,
+}
+
+impl Ruling {
+    /// The root that a path belongs to.
+    pub(super) fn root_of(&self, path: &RecordPath) -> Result<RootPath> {
+        RootPath::of(path, &self.prefixes).map_err(|error| Error::new(Reason::InvalidPath, error.to_string()))
+    }
+
+    /// Decides, and counts the decision.
+    pub(super) fn decide(
+        &self,
+        ctx: &OpContext,
+        capability: Capability,
+        path: &RecordPath,
+        metrics: &Metrics,
+    ) -> Decision {
+        let decision = self.snapshot.decide(ctx.actor(), capability, path, ctx.now());
+        let effect = if decision.is_allowed() { "allow" } else { "deny" };
+        metrics
+            .decisions
+            .with_label_values(&[capability.as_str(), effect])
+            .inc();
+        decision
+    }
+}
+
+/// Holds the ruling in force.
+pub(super) struct Authority {
+    pool: Pool,
+    metrics: Metrics,
+    ruling: RwLock<Arc<Ruling>>,
+}
+
+impl Authority {
+    /// Loads the policies in force.
+    ///
+    /// # Errors
+    /// [`Reason::StoreUnavailable`].
+    pub(super) async fn load(pool: Pool, metrics: Metrics) -> Result<Self> {
+        let ruling = load(&pool, &metrics).await?;
+        Ok(Self {
+            pool,
+            metrics,
+            ruling: RwLock::new(Arc::new(ruling)),
+        })
+    }
+
+    /// The ruling in force in this process.
+    pub(super) fn ruling(&self) -> Arc<Ruling> {
+        // A poisoned lock means that a writer panicked between two whole values: the value in it is whole.
+        Arc::clone(&self.ruling.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Loads the ruling anew if the database has another epoch. Answers whether it changed.
+    ///
+    /// # Errors
+    /// [`Reason::StoreUnavailable`].
+    pub(super) async fn refresh(&self) -> Result<bool> {
+        let epoch = policies::epoch(&self.pool).await.map_err(store_failed)?;
+        if epoch == self.ruling().epoch {
+            return Ok(false);
+        }
+        let fresh = Arc::new(load(&self.pool, &self.metrics).await?);
+        let mut ruling = self.ruling.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Two refreshes may overtake each other; after a restore the epoch may also be lower than before, and then it counts too.
+        *ruling = fresh;
+        Ok(true)
+    }
+}
+
+async fn load(pool: &Pool, metrics: &Metrics) -> Result<Ruling> {
+    // Prefixes first: whoever adds one raises the epoch, so prefixes are never newer than the epoch they are used with.
+    let prefixes = clusters::prefixes(pool)
+        .await
+        .map_err(store_failed)?
+        .into_iter()
+        .collect();
+    let (epoch, rows) = policies::load(pool).await.map_err(store_failed)?;
+    let mut stored = Vec::with_capacity(rows.len());
+    for row in rows {
+        let name = if row.namespace.is_empty() {
+            row.name
+        } else {
+            format!("{}/{}", row.namespace, row.name)
+        };
+        let (Ok(scope), Ok(document)) = (PathPrefix::parse(&row.scope), serde_json::from_value(row.document)) else {
+            return Err(Error::internal(format!(
+                "policy {} in the database cannot be read",
+                row.id
+            )));
+        };
+        stored.push(StoredPolicy {
+            id: row.id,
+            name,
+            cluster: row.cluster,
+            scope,
+            document,
+        });
+    }
+    metrics.policies.set(i64::try_from(stored.len()).unwrap_or(i64::MAX));
+    let snapshot = PolicySnapshot::compile(epoch, stored);
+    metrics
+        .policies_broken
+        .set(i64::try_from(snapshot.broken().len()).unwrap_or(i64::MAX));
+    for (id, problem) in snapshot.broken() {
+        tracing::error!(policy = %id, %problem, "a stored policy does not compile; its allows do not count");
+    }
+    Ok(Ruling {
+        snapshot,
+        epoch,
+        prefixes,
+    })
+}
+
+/// The error of a refusal. The same whether or not the path exists (R35).
+pub(super) fn denied(decision: &Decision, capability: Capability) -> Error {
+    let capability = capability.as_str();
+    let message = match (&decision.because, decision.effect) {
+        (Because::Rule { policy, rule, .. }, Effect::Deny) => {
+            format!(
+                "denied by rule {} of policy '{policy}' (capability '{capability}')",
+                rule + 1
+            )
+        }
+        _ => format!("no policy allows '{capability}' here; ask for a policy that grants it on this path"),
+    };
+    Error::new(Reason::PolicyDenied, message)
+}

@@ -1,0 +1,172 @@
+//! Inspecting, reading and generating for a namespace.
+
+use std::collections::BTreeMap;
+
+use super::LocalDoor;
+use crate::crypto;
+use crate::domain::audit::Action;
+use crate::domain::generate::GenerateSpec;
+use crate::domain::path::RecordPath;
+use crate::domain::policy::Capability;
+use crate::domain::record::{Expect, KeyName, RecordData, Version, VersionState};
+use crate::service::authority::denied;
+use crate::service::door::{Asker, Inspection, RecordHead, RecordRef, SyncRecord};
+use crate::service::error::{Error, Reason, Result};
+use crate::service::failure::store_failed;
+use crate::service::records::ReadRecord;
+use crate::store::records::{Head, heads};
+
+/// How often a generation that was overtaken starts again.
+const ATTEMPTS: usize = 4;
+
+impl LocalDoor {
+    pub(super) async fn inspect_all(&self, asks: &[(Asker, Vec<RecordRef>)]) -> Result<Vec<Result<Vec<Inspection>>>> {
+        let ruling = self.vault.authority.ruling();
+        let all: Vec<_> = asks
+            .iter()
+            .flat_map(|(_, refs)| refs.iter().map(|r| (&r.path, r.version)))
+            .collect();
+        let mut found: Vec<Option<Head>> = vec![None; all.len()];
+        if !all.is_empty() {
+            for head in heads(&self.vault.pool, &all).await.map_err(store_failed)? {
+                let n = head.n;
+                if let Some(place) = found.get_mut(n) {
+                    *place = Some(head);
+                }
+            }
+        }
+        let mut found = found.into_iter();
+        let mut answers = Vec::with_capacity(asks.len());
+        for (asker, refs) in asks {
+            let heads: Vec<Option<Head>> = found.by_ref().take(refs.len()).collect();
+            let ctx = match self.context(asker).await {
+                Ok(ctx) => ctx,
+                Err(error) if error.reason() == Reason::RootOrphaned => {
+                    answers.push(Err(error));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let inspected = refs.iter().zip(heads).map(|(reference, head)| {
+                let decision = ruling.decide(&ctx, Capability::Sync, &reference.path, &self.vault.metrics);
+                if !decision.is_allowed() {
+                    return Inspection::Denied {
+                        because: denied(&decision, Capability::Sync).to_string(),
+                    };
+                }
+                head.map_or(Inspection::Absent, |head| {
+                    Inspection::Present(record_head(&head, reference))
+                })
+            });
+            answers.push(Ok(inspected.collect()));
+        }
+        Ok(answers)
+    }
+
+    pub(super) async fn read_all(&self, asker: &Asker, refs: &[RecordRef]) -> Result<Vec<Result<SyncRecord>>> {
+        let ctx = self.context(asker).await?;
+        let records = self.vault.records();
+        let reads = refs.iter().map(|reference| {
+            records.read_as(
+                &ctx,
+                &reference.path,
+                reference.version,
+                Capability::Sync,
+                Action::SyncRead,
+            )
+        });
+        // Side by side, so that their audit entries share a batch.
+        let outcomes = futures::future::join_all(reads).await;
+        Ok(outcomes.into_iter().map(|outcome| outcome.map(sync_record)).collect())
+    }
+
+    pub(super) async fn generate_missing(
+        &self,
+        asker: &Asker,
+        path: &RecordPath,
+        keys: &BTreeMap<KeyName, GenerateSpec>,
+    ) -> Result<(RecordHead, bool)> {
+        let ctx = self.context(asker).await?;
+        let records = self.vault.records();
+        for _ in 0..ATTEMPTS {
+            let read = records
+                .read_as(&ctx, path, None, Capability::Generate, Action::RecordGenerate)
+                .await;
+            let (expect, present, head) = match read {
+                Ok(read) => {
+                    let head = head_of(&read);
+                    (Expect::Current(read.version), read.data.into_map(), Some(head))
+                }
+                Err(error) if error.reason() == Reason::PathNotFound => (Expect::Absent, BTreeMap::new(), None),
+                // Deleted on purpose: it is not for a resource to bring it back.
+                Err(error) => return Err(error),
+            };
+            let missing: Vec<_> = keys.iter().filter(|(key, _)| !present.contains_key(*key)).collect();
+            if let (Some(head), true) = (head, missing.is_empty()) {
+                return Ok((head, false));
+            }
+            let mut data = present;
+            for (key, spec) in missing {
+                data.insert(key.clone(), crypto::generate::value(spec).map_err(Error::internal)?);
+            }
+            let data = RecordData::new(data).map_err(|error| Error::new(Reason::TooLarge, error.to_string()))?;
+            let written = records
+                .write_as(
+                    &ctx,
+                    path,
+                    &data,
+                    expect,
+                    Some(Capability::Generate),
+                    Action::RecordGenerate,
+                )
+                .await;
+            match written {
+                Ok(written) => {
+                    let head = RecordHead {
+                        id: written.id,
+                        version: written.version,
+                        state: VersionState::Live,
+                        revision: written.revision,
+                    };
+                    return Ok((head, true));
+                }
+                // Somebody wrote in between: what is there now counts.
+                Err(error) if error.reason() == Reason::CheckAndSetFailed => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(
+            Reason::Busy,
+            "the record is being written by somebody else; trying again shortly",
+        ))
+    }
+}
+
+fn record_head(head: &Head, reference: &RecordRef) -> RecordHead {
+    // A version that is no longer kept reads like one that was destroyed.
+    let (version, state) = head
+        .version
+        .unwrap_or((reference.version.unwrap_or(Version::FIRST), VersionState::Destroyed));
+    RecordHead {
+        id: head.id,
+        version,
+        state,
+        revision: head.revision,
+    }
+}
+
+fn head_of(read: &ReadRecord) -> RecordHead {
+    RecordHead {
+        id: read.id,
+        version: read.version,
+        state: VersionState::Live,
+        revision: read.revision,
+    }
+}
+
+fn sync_record(read: ReadRecord) -> SyncRecord {
+    SyncRecord {
+        head: head_of(&read),
+        data: read.data,
+    }
+}

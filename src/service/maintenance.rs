@@ -1,0 +1,72 @@
+//! What an operator with the root key and the database at hand may do from the command line. Never reachable over HTTP (R22).
+
+use jiff::Timestamp;
+
+use super::Vault;
+use super::context::{Credential, Door, OpContext, Origin};
+use super::error::{Error, Reason, Result};
+use super::failure::store_failed;
+use crate::crypto::random;
+use crate::domain::actor::Actor;
+use crate::domain::audit::Action;
+use crate::domain::change::ChangeKind;
+use crate::store::{self, audit, changes, clusters, policies, roots};
+
+impl Vault {
+    /// Gives the records under a namespace's root to the namespace of today (R40).
+    ///
+    /// # Errors
+    /// [`Reason::PathNotFound`] if there is no such root, and those of the store.
+    pub async fn adopt_root(&self, path: &str, namespace_uid: &str) -> Result<()> {
+        let ctx = process_context(self.clock.now());
+        let mut tx = store::begin(&self.pool).await.map_err(store_failed)?;
+        if !roots::adopt(&mut tx, path, namespace_uid).await.map_err(store_failed)? {
+            let message = "there is no namespace root at this path; give it as '<cluster prefix>/<namespace>', such as 'k8s/shop'";
+            return Err(Error::new(Reason::PathNotFound, message));
+        }
+        audit::insert(&mut tx, &ctx.entry(Action::RootAdopt, path))
+            .await
+            .map_err(store_failed)?;
+        changes::insert(&mut tx, ChangeKind::Root, path)
+            .await
+            .map_err(store_failed)?;
+        policies::raise_epoch(&mut tx).await.map_err(store_failed)?;
+        store::commit(tx).await.map_err(store_failed)
+    }
+
+    /// Lets the controller of a cluster carry out the deletions that its brake holds.
+    ///
+    /// # Errors
+    /// [`Reason::PathNotFound`] if no such cluster is registered, and those of the store.
+    pub async fn confirm_deletions(&self, cluster_prefix: &str) -> Result<()> {
+        let ctx = process_context(self.clock.now());
+        let mut tx = store::begin(&self.pool).await.map_err(store_failed)?;
+        if !clusters::confirm_deletions(&mut tx, cluster_prefix)
+            .await
+            .map_err(store_failed)?
+        {
+            let message =
+                "no cluster of this prefix is registered; 'controller.cluster_prefix' of its controller has it";
+            return Err(Error::new(Reason::PathNotFound, message));
+        }
+        audit::insert(&mut tx, &ctx.entry(Action::SyncConfirm, cluster_prefix))
+            .await
+            .map_err(store_failed)?;
+        changes::insert(&mut tx, ChangeKind::Sync, cluster_prefix)
+            .await
+            .map_err(store_failed)?;
+        store::commit(tx).await.map_err(store_failed)
+    }
+}
+
+/// The context of the process itself.
+pub(super) fn process_context(now: Timestamp) -> OpContext {
+    OpContext {
+        actor: Actor::System,
+        door: Door::Process,
+        now,
+        request_id: random::uuid_v7(now),
+        origin: Origin::default(),
+        credential: Credential::Own,
+    }
+}

@@ -1,0 +1,121 @@
+//! What the vault counts. Labels are bounded: never paths, names or users.
+
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Seconds, from a tenth of a millisecond to ten seconds.
+const SECONDS: [f64; 14] = [
+    0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0,
+];
+
+/// The vault's metrics, registered once per process.
+#[derive(Clone)]
+pub struct Metrics {
+    pub(super) audit_batch_rows: Histogram,
+    pub(super) audit_commit_seconds: Histogram,
+    pub(super) audit_commit_failures: IntCounter,
+    pub(super) audit_partition_days: IntGauge,
+    pub(super) write_seconds: HistogramVec,
+    pub(super) cache_lookups: IntCounterVec,
+    pub(super) reads_repeated: IntCounter,
+    pub(super) decisions: IntCounterVec,
+    pub(super) logins: IntCounterVec,
+    pub(super) password_verifications: IntCounter,
+    pub(super) feed_passes: IntCounterVec,
+    pub(super) feed_changes: IntCounter,
+    pub(super) policies: IntGauge,
+    pub(super) policies_broken: IntGauge,
+    pub(super) keks_made: IntCounter,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// If one of the names is registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let histogram = |name: &str, help: &str, buckets: &[f64]| -> Result<Histogram, prometheus::Error> {
+            let metric = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let histograms = |name: &str, help: &str, label: &str| -> Result<HistogramVec, prometheus::Error> {
+            let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), &[label])?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let metric = IntCounter::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let metric = IntGauge::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        Ok(Self {
+            audit_batch_rows: histogram(
+                "aether_vault_audit_batch_rows",
+                "Audit entries of reads committed together.",
+                &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
+            )?,
+            audit_commit_seconds: histogram(
+                "aether_vault_audit_commit_seconds",
+                "Time to commit a batch of audit entries, in seconds.",
+                &SECONDS,
+            )?,
+            audit_commit_failures: counter(
+                "aether_vault_audit_commit_failures_total",
+                "Batches of audit entries that could not be committed; their requests were refused.",
+            )?,
+            audit_partition_days: gauge(
+                "aether_vault_audit_partition_days",
+                "Days, today included, whose audit partition exists. At 0 every request is refused.",
+            )?,
+            write_seconds: histograms(
+                "aether_vault_store_write_seconds",
+                "Time of the statement that writes a record, in seconds.",
+                "statement",
+            )?,
+            cache_lookups: counters(
+                "aether_vault_cache_lookups_total",
+                "Look-ups of the record cache.",
+                &["result"],
+            )?,
+            reads_repeated: counter(
+                "aether_vault_reads_repeated_total",
+                "Reads decided and read anew because their audit commit did not confirm them.",
+            )?,
+            decisions: counters(
+                "aether_vault_decisions_total",
+                "Policy decisions on records.",
+                &["capability", "effect"],
+            )?,
+            logins: counters("aether_vault_logins_total", "Attempts to log in.", &["result"])?,
+            password_verifications: counter(
+                "aether_vault_password_verifications_total",
+                "Argon2 verifications, made alike for known and unknown users.",
+            )?,
+            feed_passes: counters(
+                "aether_vault_feed_passes_total",
+                "Passes over the change feed.",
+                &["result"],
+            )?,
+            feed_changes: counter("aether_vault_feed_changes_total", "Changes read from the feed.")?,
+            policies: gauge("aether_vault_policies", "Policies in force.")?,
+            policies_broken: gauge(
+                "aether_vault_policies_broken",
+                "Stored policies that do not compile; their allows do not count.",
+            )?,
+            keks_made: counter(
+                "aether_vault_keks_made_total",
+                "Key-encryption keys made by this process.",
+            )?,
+        })
+    }
+}

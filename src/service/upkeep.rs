@@ -1,0 +1,45 @@
+//! Work that has to be done from time to time: audit partitions ahead, rows that nobody reads any more.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Vault;
+use super::failure::store_failed;
+use crate::store::{audit, changes, sessions};
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(600);
+/// How soon again after a failure.
+const RETRY: Duration = Duration::from_secs(15);
+/// Days for which partitions are kept ahead.
+const DAYS_AHEAD: i32 = 14;
+
+impl Vault {
+    /// Keeps house until the process drains. Every process does: each step is idempotent and cheap when there is nothing to do.
+    pub(super) async fn keep_house(&self, shutdown: CancellationToken) {
+        loop {
+            let wait = match self.house_round().await {
+                Ok(()) => EVERY,
+                Err(error) => {
+                    tracing::warn!(cause = error.source_for_log(), "upkeep failed; trying again soon");
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn house_round(&self) -> super::error::Result<()> {
+        let days = audit::make_partitions(&self.pool, DAYS_AHEAD)
+            .await
+            .map_err(store_failed)?;
+        self.metrics.audit_partition_days.set(days.into());
+        while changes::prune(&self.pool).await.map_err(store_failed)? > 0 {}
+        sessions::prune(&self.pool).await.map_err(store_failed)?;
+        Ok(())
+    }
+}

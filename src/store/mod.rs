@@ -1,0 +1,43 @@
+//! Postgres: the only place with sqlx. One noun a file; functions over a pool or a transaction. Only `service` calls in here.
+//!
+//! Queries are compile-time checked against the schema in `migrations`. What must be atomic and fast is one statement; everything
+//! else is several over a [`Tx`].
+
+pub mod audit;
+pub mod changes;
+pub mod clusters;
+mod error;
+pub mod keks;
+pub mod migrate;
+pub mod policies;
+pub mod pool;
+pub mod record_states;
+pub mod record_writes;
+pub mod records;
+pub mod roots;
+pub mod sessions;
+pub mod signing_keys;
+pub mod syncs;
+pub mod users;
+
+pub use error::{StoreError, StoreResult};
+pub use pool::Pool;
+
+/// A transaction; rolled back unless committed.
+pub type Tx<'c> = sqlx::Transaction<'c, sqlx::Postgres>;
+
+/// Starts a transaction.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn begin(pool: &Pool) -> StoreResult<Tx<'static>> {
+    Ok(pool.begin().await?)
+}
+
+/// Commits a transaction: when this returns, what it did is durable.
+///
+/// # Errors
+/// [`StoreError`]; whether it was committed is then unknown.
+pub async fn commit(tx: Tx<'_>) -> StoreResult<()> {
+    Ok(tx.commit().await?)
+}

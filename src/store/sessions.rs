@@ -1,0 +1,93 @@
+//! Sessions: what an access token stands on.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::Tx;
+use super::error::StoreResult;
+use super::pool::Pool;
+
+/// A session with the user that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The user's canonical name.
+    pub user_name: String,
+    /// The user's role.
+    pub role: String,
+    /// Whether it may act: neither revoked nor past its end, and the user not disabled.
+    pub live: bool,
+}
+
+/// A session by id.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn find(pool: &Pool, id: Uuid) -> StoreResult<Option<SessionRow>> {
+    Ok(sqlx::query_as!(
+        SessionRow,
+        r#"SELECT u.id AS user_id, u.name AS user_name, u.role,
+                  (s.revoked_at IS NULL AND s.expires_at > now() AND u.disabled_at IS NULL) AS "live!"
+           FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1"#,
+        id
+    )
+    .fetch_optional(pool)
+    .await?)
+}
+
+/// Begins a session of `seconds`; answers its end by the database's clock.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn insert(tx: &mut Tx<'_>, id: Uuid, user_id: Uuid, seconds: f64) -> StoreResult<Timestamp> {
+    let end = sqlx::query_scalar!(
+        r#"INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, now() + make_interval(secs => $3))
+           RETURNING expires_at AS "end: jiff_sqlx::Timestamp""#,
+        id,
+        user_id,
+        seconds,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(end.to_jiff())
+}
+
+/// Ends a session; `false` if it was ended before.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn revoke(tx: &mut Tx<'_>, id: Uuid) -> StoreResult<bool> {
+    let done = sqlx::query!(
+        "UPDATE sessions SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL",
+        id
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends every session of a user.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn revoke_all_of(tx: &mut Tx<'_>, user_id: Uuid) -> StoreResult<u64> {
+    let done = sqlx::query!(
+        "UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL",
+        user_id
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes sessions that ended more than a day ago; answers how many.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn prune(pool: &Pool) -> StoreResult<u64> {
+    let done = sqlx::query!("DELETE FROM sessions WHERE expires_at < now() - interval '1 day'")
+        .execute(pool)
+        .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,100 @@
+//! What was last applied to which Secret.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Tx;
+use super::error::StoreResult;
+use super::pool::Pool;
+
+/// A row as stored; see the door's `SyncRow` for the meaning of each column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns are described where they are used, at the door")]
+pub struct StoredSync {
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+    pub generation: i64,
+    pub crd_uid: String,
+    pub delete_with_owner: bool,
+    pub secret_name: String,
+    pub secret_uid: String,
+    pub secret_resource_version: String,
+    pub data_hash: Vec<u8>,
+    pub records: Value,
+}
+
+/// All rows of a cluster.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn load(pool: &Pool, cluster_id: Uuid) -> StoreResult<Vec<StoredSync>> {
+    Ok(sqlx::query_as!(
+        StoredSync,
+        "SELECT uid, namespace, name, generation, crd_uid, delete_with_owner, secret_name, secret_uid,
+                secret_resource_version, data_hash, records
+         FROM syncs WHERE cluster_id = $1",
+        cluster_id
+    )
+    .fetch_all(pool)
+    .await?)
+}
+
+/// When held deletions of a cluster were last confirmed.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn deletions_confirmed_at(pool: &Pool, cluster_id: Uuid) -> StoreResult<Option<Timestamp>> {
+    let at = sqlx::query_scalar!(
+        r#"SELECT deletions_confirmed_at AS "at: jiff_sqlx::Timestamp" FROM clusters WHERE id = $1"#,
+        cluster_id
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(at.flatten().map(jiff_sqlx::Timestamp::to_jiff))
+}
+
+/// Remembers a row; `false` if a newer generation is remembered. One round trip.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn upsert(pool: &Pool, cluster_id: Uuid, row: &StoredSync) -> StoreResult<bool> {
+    let done = sqlx::query!(
+        "INSERT INTO syncs AS s (cluster_id, uid, namespace, name, generation, crd_uid, delete_with_owner, secret_name, secret_uid,
+                                 secret_resource_version, data_hash, records)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         ON CONFLICT ON CONSTRAINT syncs_pkey DO UPDATE
+         SET namespace = EXCLUDED.namespace, name = EXCLUDED.name, generation = EXCLUDED.generation, crd_uid = EXCLUDED.crd_uid,
+             delete_with_owner = EXCLUDED.delete_with_owner, secret_name = EXCLUDED.secret_name, secret_uid = EXCLUDED.secret_uid,
+             secret_resource_version = EXCLUDED.secret_resource_version, data_hash = EXCLUDED.data_hash,
+             records = EXCLUDED.records, updated_at = now()
+         WHERE s.generation <= EXCLUDED.generation",
+        cluster_id,
+        row.uid,
+        row.namespace,
+        row.name,
+        row.generation,
+        row.crd_uid,
+        row.delete_with_owner,
+        row.secret_name,
+        row.secret_uid,
+        row.secret_resource_version,
+        row.data_hash,
+        row.records,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Forgets a row; `false` if it was forgotten before.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn delete(tx: &mut Tx<'_>, cluster_id: Uuid, uid: &str) -> StoreResult<bool> {
+    let done = sqlx::query!("DELETE FROM syncs WHERE cluster_id = $1 AND uid = $2", cluster_id, uid)
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,103 @@
+//! Keys: the root key is proven at start, and a lineage is made once.
+
+use std::sync::Arc;
+
+use aether_vault::crypto::provider::generate_file;
+use aether_vault::domain::record::Expect;
+use aether_vault::service::error::Reason;
+
+use crate::support::database::TestDatabase;
+use crate::support::vault::{TestVault, path, record, text};
+
+#[tokio::test]
+async fn a_wrong_root_key_refuses_to_start_and_changes_nothing() {
+    let database = TestDatabase::new().await;
+    let process = TestVault::open(&database).await;
+    let admin = process.admin().await;
+    process
+        .vault
+        .records()
+        .write(&admin, &path("shared/a"), &record(&[("n", "1")]), Expect::Any)
+        .await
+        .unwrap();
+    let keys = database.count("SELECT count(*) FROM keks").await;
+
+    let wrong = tempfile::tempdir().unwrap();
+    generate_file(&wrong.path().join("root.key")).unwrap();
+    let error = TestVault::open_in(&database, Arc::new(wrong)).await.err().unwrap();
+    assert_eq!(error.reason(), Reason::KeyUnavailable);
+    assert!(error.message().contains("root key"), "{}", error.message());
+    assert_eq!(database.count("SELECT count(*) FROM keks").await, keys);
+    assert_eq!(database.count("SELECT count(*) FROM key_sentinel").await, 1);
+}
+
+#[tokio::test]
+async fn keys_without_a_sentinel_refuse_to_start() {
+    let database = TestDatabase::new().await;
+    let process = TestVault::open(&database).await;
+    process.admin().await;
+    database.execute("DELETE FROM key_sentinel").await;
+    let error = TestVault::open_in(&database, process.folder.clone())
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(error.reason(), Reason::KeyUnavailable);
+    assert_eq!(database.count("SELECT count(*) FROM key_sentinel").await, 0);
+}
+
+#[tokio::test]
+async fn processes_that_write_to_a_new_root_at_once_agree_on_its_key() {
+    let database = TestDatabase::new().await;
+    let one = TestVault::open(&database).await;
+    let two = one.replica(&database).await;
+    let admin = one.admin().await;
+    let writes = (0..10).map(|n| {
+        let vault = if n % 2 == 0 {
+            one.vault.clone()
+        } else {
+            two.vault.clone()
+        };
+        let admin = admin.clone();
+        async move {
+            let name = format!("fresh/r{n}");
+            vault
+                .records()
+                .write(&admin, &path(&name), &record(&[("n", &name)]), Expect::Absent)
+                .await
+        }
+    });
+    for outcome in futures::future::join_all(writes).await {
+        outcome.unwrap();
+    }
+    let lineage = "SELECT count(*) FROM keks JOIN roots r ON r.id = root_id WHERE r.path = 'fresh'";
+    assert_eq!(database.count(lineage).await, 1);
+    for n in 0..10 {
+        let name = format!("fresh/r{n}");
+        let read = two.vault.records().read(&admin, &path(&name), None).await.unwrap();
+        assert_eq!(text(&read.data, "n"), name);
+    }
+}
+
+#[tokio::test]
+async fn uses_of_a_key_are_reserved_in_bulk() {
+    let database = TestDatabase::new().await;
+    let process = TestVault::open(&database).await;
+    let admin = process.admin().await;
+    for n in 0..50 {
+        process
+            .vault
+            .records()
+            .write(
+                &admin,
+                &path("shared/a"),
+                &record(&[("n", &n.to_string())]),
+                Expect::Any,
+            )
+            .await
+            .unwrap();
+    }
+    let reserved = database
+        .count("SELECT uses_reserved FROM keks JOIN roots r ON r.id = root_id WHERE r.path = 'shared'")
+        .await;
+    assert_eq!(reserved, 65_536);
+}

@@ -1,0 +1,8 @@
+//! Use cases on a real database.
+
+mod auth;
+mod feed;
+mod keys;
+mod reads;
+mod tampering;
+mod writes;

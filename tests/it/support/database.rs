@@ -1,0 +1,149 @@
+//! A database for each test, migrated as the owner and used as the runtime role, dropped when the test ends.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use aether_vault::store::migrate;
+use aether_vault::store::pool::{PoolOptions, connect_lazy, user_of};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _};
+
+/// A database that lives as long as the test.
+pub struct TestDatabase {
+    pub name: String,
+    /// The serving role's DSN, as the product gets it.
+    pub runtime_dsn: String,
+    /// The owner's DSN.
+    pub owner_dsn: String,
+    /// The serving role's pool, as the product has it.
+    pub runtime: PgPool,
+    /// A superuser's pool, to look behind the product's back.
+    pub superuser: PgPool,
+    admin_dsn: String,
+}
+
+impl TestDatabase {
+    /// Makes a database with the current schema.
+    pub async fn new() -> Self {
+        let database = Self::empty().await;
+        let owner = connect_lazy(&database.owner_dsn, &options(2)).unwrap();
+        migrate::run(&owner).await.unwrap();
+        migrate::grant_runtime(&owner, &user_of(&database.runtime_dsn).unwrap())
+            .await
+            .unwrap();
+        owner.close().await;
+        database
+    }
+
+    /// Makes a database without a schema.
+    pub async fn empty() -> Self {
+        let admin_dsn = variable("TEST_DATABASE_URL");
+        let owner_dsn = variable("TEST_DATABASE_OWNER_URL");
+        let runtime_dsn = variable("TEST_DATABASE_RUNTIME_URL");
+        let name = format!("it_{}", hex::encode(rand_bytes()));
+        let owner_role = user_of(&owner_dsn).unwrap();
+        execute(&admin_dsn, &format!("CREATE DATABASE {name} OWNER {owner_role}")).await;
+        let runtime_dsn = with_database(&runtime_dsn, &name);
+        let superuser = PgPoolOptions::new()
+            .max_connections(2)
+            .connect_lazy_with(PgConnectOptions::from_str(&with_database(&admin_dsn, &name)).unwrap());
+        Self {
+            owner_dsn: with_database(&owner_dsn, &name),
+            runtime: connect_lazy(&runtime_dsn, &options(10)).unwrap(),
+            runtime_dsn,
+            superuser,
+            admin_dsn,
+            name,
+        }
+    }
+
+    /// Runs a statement as the superuser.
+    pub async fn execute(&self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&self.superuser)
+            .await
+            .unwrap();
+    }
+
+    /// Asks for one number as the superuser.
+    pub async fn count(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&self.superuser)
+            .await
+            .unwrap()
+    }
+
+    /// The audit entries as `action decision reason resource`, in their order.
+    pub async fn audit(&self) -> Vec<String> {
+        let sql =
+            "SELECT concat_ws(' ', action, decision, nullif(reason, ''), resource) FROM audit_entries ORDER BY id";
+        sqlx::query_scalar(sql).fetch_all(&self.superuser).await.unwrap()
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (dsn, sql) = (
+            self.admin_dsn.clone(),
+            format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name),
+        );
+        // The test's own runtime may be ending.
+        let dropped = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(execute(&dsn, &sql));
+        });
+        let _ = dropped.join();
+    }
+}
+
+fn options(max_connections: u32) -> PoolOptions {
+    PoolOptions {
+        max_connections,
+        acquire_timeout: Duration::from_secs(20),
+        statement_timeout: Duration::from_secs(20),
+        application_name: "it",
+    }
+}
+
+async fn execute(dsn: &str, sql: &str) {
+    let mut connection = PgConnectOptions::from_str(dsn).unwrap().connect().await.unwrap();
+    // Two tests may copy the template database at the same moment, which Postgres refuses.
+    for attempt in 0..50 {
+        match sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut connection)
+            .await
+        {
+            Ok(_) => return,
+            Err(error) if attempt < 49 && error.to_string().contains("is being accessed") => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => panic!("{sql}: {error}"),
+        }
+    }
+}
+
+fn with_database(dsn: &str, name: &str) -> String {
+    let (base, query) = dsn
+        .split_once('?')
+        .map_or((dsn, None), |(base, query)| (base, Some(query)));
+    let (server, _) = base.rsplit_once('/').expect("a DSN ends in /database");
+    query.map_or_else(
+        || format!("{server}/{name}"),
+        |query| format!("{server}/{name}?{query}"),
+    )
+}
+
+fn rand_bytes() -> [u8; 6] {
+    aether_vault::crypto::random::bytes()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are told where their servers are by the environment"
+)]
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run the integration tests with 'make test'"))
+}
