@@ -109,22 +109,69 @@ pub struct Generator {
     pub uuid: Option<UuidGenerator>,
 }
 
-/// Random characters.
+/// Random characters, of each chosen class at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.symbolSet) || (has(self.symbols) && self.symbols)")
+        .message("symbolSet is given but symbols is not true; set it, or leave symbolSet out"),
+    validation = Rule::new(
+        "!has(self.lower) || self.lower || !has(self.upper) || self.upper || !has(self.digits) || self.digits || \
+         (has(self.symbols) && self.symbols)"
+    )
+    .message("a password needs at least one of lower, upper, digits, symbols")
+)]
 pub struct PasswordGenerator {
-    /// How many.
-    #[schemars(range(min = 8, max = 256))]
-    pub length: u32,
+    /// How many; absent means 32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 8, max = 1024))]
+    pub length: Option<u32>,
+    /// Lower-case letters; absent means yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<bool>,
+    /// Upper-case letters; absent means yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<bool>,
+    /// Digits; absent means yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digits: Option<bool>,
+    /// Symbols; absent means no, because they need escaping in URLs and configuration files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symbols: Option<bool>,
+    /// Which symbols: ASCII punctuation, each once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    pub symbol_set: Option<String>,
+    /// Leaves out `0 O 1 I l |`; absent means no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude_ambiguous: Option<bool>,
 }
 
 /// Random bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BytesGenerator {
-    /// How many.
-    #[schemars(range(min = 1, max = 1024))]
-    pub length: u32,
+    /// How many, before they are encoded; absent means 32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub length: Option<u32>,
+    /// How they are written; absent means hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<BytesEncoding>,
+}
+
+/// How bytes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BytesEncoding {
+    /// Lower-case hexadecimal text.
+    Hex,
+    /// Base64 text with padding.
+    Base64,
+    /// Base64 text for URLs and file names, without padding.
+    Base64url,
+    /// The bytes themselves.
+    Raw,
 }
 
 /// A random UUID; it has no options.
