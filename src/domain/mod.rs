@@ -9,3 +9,4 @@ pub mod path;
 pub mod policy;
 pub mod record;
 pub mod root;
+pub mod sync;
