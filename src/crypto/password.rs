@@ -88,7 +88,8 @@ impl PasswordHasher {
     }
 
     /// Whether the password is the one that was hashed. Exactly one Argon2 run in every case: without a hash, or with one that is
-    /// broken, the run is made against a hash that nothing fits (R3).
+    /// broken, the run is made against a hash that nothing fits (R3). Its cost is that of today's settings: after they change, hashes
+    /// from before differ in time until [`PasswordHasher::needs_rehash`] has them replaced.
     #[must_use]
     pub fn verify(&self, password: &str, stored: Option<&str>) -> bool {
         let parsed = stored.and_then(usable);
