@@ -219,7 +219,6 @@ CREATE INDEX sessions_expires_at_idx ON sessions (expires_at);
 CREATE TABLE signing_keys (
     kid          text        COLLATE "C" CONSTRAINT signing_keys_pkey PRIMARY KEY,
     id           uuid        NOT NULL,
-    public_key   bytea       NOT NULL,
     wrapped_dek  bytea       NOT NULL,
     ciphertext   bytea       NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),

@@ -1,4 +1,4 @@
-//! The keys that access tokens are signed with; private halves are sealed like records.
+//! The keys that access tokens are signed with; sealed like records, public halves included.
 
 use uuid::Uuid;
 
@@ -12,11 +12,9 @@ pub struct SigningKeyRow {
     pub kid: String,
     /// The id that the envelope is bound to.
     pub id: Uuid,
-    /// The public half.
-    pub public_key: Vec<u8>,
     /// The wrapped data key.
     pub wrapped_dek: Vec<u8>,
-    /// The sealed private half.
+    /// The sealed key pair.
     pub ciphertext: Vec<u8>,
 }
 
@@ -27,7 +25,7 @@ pub struct SigningKeyRow {
 pub async fn load(pool: &Pool) -> StoreResult<Vec<SigningKeyRow>> {
     Ok(sqlx::query_as!(
         SigningKeyRow,
-        "SELECT kid, id, public_key, wrapped_dek, ciphertext FROM signing_keys ORDER BY created_at DESC, kid"
+        "SELECT kid, id, wrapped_dek, ciphertext FROM signing_keys ORDER BY created_at DESC, kid"
     )
     .fetch_all(pool)
     .await?)
@@ -43,11 +41,10 @@ pub async fn insert_first(pool: &Pool, key: &SigningKeyRow) -> StoreResult<bool>
         .execute(&mut *tx)
         .await?;
     let done = sqlx::query!(
-        "INSERT INTO signing_keys (kid, id, public_key, wrapped_dek, ciphertext)
-         SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM signing_keys)",
+        "INSERT INTO signing_keys (kid, id, wrapped_dek, ciphertext)
+         SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT FROM signing_keys)",
         key.kid,
         key.id,
-        key.public_key,
         key.wrapped_dek,
         key.ciphertext,
     )

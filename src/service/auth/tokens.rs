@@ -55,16 +55,22 @@ impl Tokens {
             signing_keys::insert_first(pool, &fresh).await.map_err(store_failed)?;
             rows = signing_keys::load(pool).await.map_err(store_failed)?;
         }
-        let Some(newest) = rows.first() else {
+        let path = key_path()?;
+        let mut opened = Vec::with_capacity(rows.len());
+        for row in rows {
+            let plaintext = lineages
+                .unseal(&key_context(row.id, &path), &row.wrapped_dek, &row.ciphertext)
+                .await?;
+            opened.push(SigningKey::from_pkcs8(&plaintext).map_err(Error::internal)?);
+        }
+        // Public halves come out of the envelope too: a row that somebody added to the table must not verify anything.
+        let publics = opened
+            .iter()
+            .map(|key| (key.kid().to_owned(), key.public_key().to_vec()));
+        let keys = VerifyingKeys::new(publics).map_err(Error::internal)?;
+        let Some(key) = opened.into_iter().next() else {
             return Err(Error::internal("the signing key that was just made is gone"));
         };
-        let path = key_path()?;
-        let plaintext = lineages
-            .unseal(&key_context(newest.id, &path), &newest.wrapped_dek, &newest.ciphertext)
-            .await?;
-        let key = SigningKey::from_pkcs8(&plaintext).map_err(Error::internal)?;
-        let publics = rows.iter().map(|row| (row.kid.clone(), row.public_key.clone()));
-        let keys = VerifyingKeys::new(publics).map_err(Error::internal)?;
         Ok(Self {
             settings,
             key,
@@ -132,7 +138,6 @@ async fn sealed_key(lineages: &Lineages, now: Timestamp) -> Result<signing_keys:
     Ok(signing_keys::SigningKeyRow {
         kid: key.kid().to_owned(),
         id,
-        public_key: key.public_key().to_vec(),
         wrapped_dek: sealed.wrapped_dek,
         ciphertext: sealed.ciphertext,
     })

@@ -101,3 +101,22 @@ async fn uses_of_a_key_are_reserved_in_bulk() {
         .await;
     assert_eq!(reserved, 65_536);
 }
+
+#[tokio::test]
+async fn a_signing_key_that_was_not_sealed_by_the_vault_verifies_nothing() {
+    let database = TestDatabase::new().await;
+    let process = TestVault::open(&database).await;
+    process.admin().await;
+    // Somebody who can write to the database brings a key of their own.
+    database
+        .execute(
+            "INSERT INTO signing_keys (kid, id, wrapped_dek, ciphertext)
+             SELECT 'forged', gen_random_uuid(), wrapped_dek, ciphertext FROM signing_keys",
+        )
+        .await;
+    let error = TestVault::open_in(&database, process.folder.clone())
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(error.reason(), Reason::KeyUnavailable);
+}
