@@ -66,6 +66,13 @@ impl LocalDoor {
             );
             return Err(Error::new(Reason::ClusterMismatch, message));
         }
+        if new && roots::find(&vault.pool, prefix).await.map_err(store_failed)?.is_some() {
+            let message = format!(
+                "records were written under '{prefix}/' before this cluster was registered, and they belong to a shared root of that \
+                 name; choose another controller.cluster_prefix, or move those records away and shred the root"
+            );
+            return Err(Error::new(Reason::ClusterMismatch, message));
+        }
         if new {
             let ctx = process_context(now);
             audit::insert(&mut tx, &ctx.entry(Action::ClusterRegister, prefix))

@@ -1,6 +1,7 @@
 //! Use cases on a real database.
 
 mod auth;
+mod door;
 mod feed;
 mod keys;
 mod reads;
