@@ -1,4 +1,11 @@
-//! What integration tests share: a database of their own, and a vault opened on it as the runtime role.
+//! What integration tests share: a database of their own, a vault opened on it as the runtime role, and the real
+//! binary as processes.
 
+#[allow(dead_code, reason = "test programs of their own use the rest of it")]
+pub mod client;
 pub mod database;
+#[allow(dead_code, reason = "test programs of their own use the rest of it")]
+pub mod process;
+#[allow(dead_code, reason = "test programs of their own use the rest of it")]
+pub mod servers;
 pub mod vault;

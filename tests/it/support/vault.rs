@@ -35,6 +35,11 @@ impl MovedClock {
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_secs()).unwrap(), Ordering::SeqCst);
     }
+
+    /// Moves the clock back.
+    pub fn rewind(&self, by: Duration) {
+        self.0.fetch_sub(i64::try_from(by.as_secs()).unwrap(), Ordering::SeqCst);
+    }
 }
 
 impl Clock for MovedClock {
