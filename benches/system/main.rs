@@ -1,0 +1,203 @@
+//! Figures of the whole system on real parts: the compiled program, Postgres, a Kubernetes API server. Started by `hack/bench`, which
+//! brings the servers up and puts an installation of the program into a folder; prints one JSON object a line.
+//!
+//! Everything here is an outside client: HTTP, the Kubernetes API, the kernel's accounts of processes. Nothing of the library is called.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "progress goes to standard error; figures alone go to standard output"
+)]
+
+mod api;
+mod cpu;
+mod floor;
+mod installation;
+mod objects;
+mod process;
+mod report;
+mod requests;
+mod scale;
+mod sync;
+mod wrk;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use installation::Installation;
+use report::Figure;
+
+/// A measurement ends with its figures or with a sentence that says why there are none.
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Measures the system; `hack/bench` calls it.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Figures whose names begin so, by comma; all of them without it.
+    #[arg(long, value_delimiter = ',', default_value = "")]
+    only: Vec<String>,
+    /// Print what the chosen figures need: cluster, postgres, vault.
+    #[arg(long)]
+    needs: bool,
+    /// The folder of the installation, as `hack/bench` makes it.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// The program to measure.
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_aether-vault"))]
+    binary: PathBuf,
+    /// How many VaultSecrets the figures of scale have.
+    #[arg(long, env = "SCALE_OBJECTS", default_value_t = 1000)]
+    scale_objects: usize,
+    /// Serve the bare handler of the floor, and write its address into this file.
+    #[arg(long, hide = true)]
+    bare_server: Option<PathBuf>,
+    /// What `cargo bench` adds by itself.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Figures that come out of one measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    FloorAxum,
+    FloorPostgres,
+    Api,
+    Sync,
+    Scale,
+}
+
+impl Group {
+    const ALL: [Self; 5] = [Self::FloorAxum, Self::FloorPostgres, Self::Api, Self::Sync, Self::Scale];
+
+    fn figures(self) -> &'static [&'static str] {
+        match self {
+            Self::FloorAxum => floor::AXUM_FIGURES,
+            Self::FloorPostgres => floor::POSTGRES_FIGURES,
+            Self::Api => api::FIGURES,
+            Self::Sync => sync::FIGURES,
+            Self::Scale => scale::FIGURES,
+        }
+    }
+
+    /// What `hack/bench` has to bring up.
+    fn needs(self) -> &'static [&'static str] {
+        match self {
+            Self::FloorAxum => &[],
+            Self::FloorPostgres => &["postgres"],
+            Self::Api => &["postgres", "vault"],
+            Self::Sync | Self::Scale => &["cluster", "postgres", "vault"],
+        }
+    }
+}
+
+/// The figures that were asked for.
+struct Choice(Vec<String>);
+
+impl Choice {
+    /// Fails for a prefix that no figure has.
+    fn new(prefixes: Vec<String>) -> Outcome<Self> {
+        let prefixes: Vec<_> = prefixes.into_iter().map(|prefix| prefix.trim().to_owned()).collect();
+        let known: Vec<_> = Group::ALL.iter().flat_map(|group| group.figures()).copied().collect();
+        for prefix in &prefixes {
+            if !known.iter().any(|figure| figure.starts_with(prefix)) {
+                return Err(format!("no figure begins with '{prefix}'; there are {}", known.join(", ")).into());
+            }
+        }
+        Ok(Self(prefixes))
+    }
+
+    fn has(&self, figure: &str) -> bool {
+        self.0.iter().any(|prefix| figure.starts_with(prefix))
+    }
+
+    fn has_any(&self, figures: &[&str]) -> bool {
+        figures.iter().any(|figure| self.has(figure))
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = async {
+        tokio::select! {
+            done = run(Arguments::parse()) => done,
+            () = interrupted() => Err("interrupted".into()),
+        }
+    };
+    match done.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Outcome<()> {
+    if let Some(file) = arguments.bare_server {
+        return floor::serve_bare(&file).await;
+    }
+    // kube and reqwest take the process's provider.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| "a TLS provider was installed before")?;
+    let choice = Choice::new(arguments.only)?;
+    let groups = Group::ALL.into_iter().filter(|group| choice.has_any(group.figures()));
+    if arguments.needs {
+        let mut needs: Vec<_> = groups.flat_map(Group::needs).copied().collect();
+        needs.sort_unstable();
+        needs.dedup();
+        return print_line(&needs.join(" "));
+    }
+    let installation = Installation::new(arguments.dir, arguments.binary)?;
+    let mut failed = Vec::new();
+    for group in groups {
+        let load1 = cpu::load1()?;
+        say(format!("{group:?}: measuring (load {load1})"));
+        let figures = match group {
+            Group::FloorAxum => floor::axum(&installation).await,
+            Group::FloorPostgres => floor::postgres(&installation).await,
+            Group::Api => api::measure(&installation, &choice).await,
+            Group::Sync => sync::measure(&installation, &choice).await,
+            Group::Scale => scale::measure(&installation, arguments.scale_objects).await,
+        };
+        match figures {
+            Ok(figures) => print(figures, &choice, load1)?,
+            // The others are still worth having.
+            Err(error) => failed.push(format!("{group:?}: {error}")),
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(failed.join("\nbench: ").into())
+    }
+}
+
+fn print(figures: Vec<Figure>, choice: &Choice, load1: f64) -> Outcome<()> {
+    figures
+        .into_iter()
+        .filter(|figure| choice.has(figure.name()))
+        .try_for_each(|figure| figure.print(load1))
+}
+
+fn print_line(line: &str) -> Outcome<()> {
+    use std::io::Write as _;
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+/// Progress.
+fn say(what: impl std::fmt::Display) {
+    eprintln!("  {what}");
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+}

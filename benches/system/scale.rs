@@ -1,0 +1,167 @@
+//! Many VaultSecrets: how long until all are Ready, and how much of the API server the controller then takes.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DynamicObject, ListParams, PartialObjectMeta, PostParams};
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use crate::installation::Installation;
+use crate::objects::{controller_kubeconfig, namespace, vault_secrets};
+use crate::report::Figure;
+use crate::requests::{Requests, count_from_now};
+use crate::{Outcome, cpu, say};
+
+pub(crate) const FIGURES: &[&str] = &[
+    "scale_ready_seconds",
+    "scale_controller_peak_mib",
+    "idle_requests",
+    "restart_requests_per_object",
+];
+
+const NAMESPACES: usize = 10;
+const LABEL: &str = "bench-scale";
+/// What is not Ready by then never will be.
+const READY_TIMEOUT: Duration = Duration::from_mins(10);
+/// At rest for this long, before and while requests are counted.
+const SETTLE: Duration = Duration::from_secs(15);
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Creates the objects while no controller runs, then starts it, lets it rest, and starts it again.
+pub(crate) async fn measure(installation: &Installation, objects: usize) -> Outcome<Vec<Figure>> {
+    let client = Client::try_default().await?;
+    let kubeconfig = controller_kubeconfig(&client, installation).await?;
+    count_from_now(&client).await?;
+    say(format!("scale: creating {objects} VaultSecrets"));
+    create(&client, objects).await?;
+    let ready = watch_ready(client.clone(), objects);
+
+    say("scale: starting the controller");
+    let before = Requests::read(&client).await?;
+    let started = Instant::now();
+    let mut controller = installation.start_controller(&kubeconfig)?;
+    let all_ready = timeout(READY_TIMEOUT, ready)
+        .await
+        .map_err(|_| format!("not all Ready after {READY_TIMEOUT:?}"))?;
+    let seconds = all_ready?.duration_since(started).as_secs_f64();
+    controller.check()?;
+    let secrets = secrets(&client).await?;
+    if secrets != objects {
+        return Err(format!("{objects} VaultSecrets are Ready, but there are {secrets} Secrets").into());
+    }
+    let peak = cpu::peak_mib(controller.pid())?;
+    sleep(SETTLE).await;
+    let first = Requests::read(&client).await?.since(&before);
+
+    say(format!("scale: counting requests at rest for {} s", IDLE.as_secs()));
+    let before = Requests::read(&client).await?;
+    sleep(IDLE).await;
+    let idle = Requests::read(&client).await?.since(&before);
+    if idle.total() == 0.0 {
+        return Err("the API server counted no request of the controller, not even of its lease".into());
+    }
+
+    say("scale: starting the controller again");
+    let before = Requests::read(&client).await?;
+    controller.stop().await?;
+    let mut controller = installation.start_controller(&kubeconfig)?;
+    installation.leading(&mut controller).await?;
+    sleep(SETTLE).await;
+    let restart = Requests::read(&client).await?.since(&before);
+    controller.stop().await?;
+
+    let count = objects as u64;
+    #[expect(clippy::cast_precision_loss, reason = "a number of objects is far below 2^52")]
+    let per_object = objects as f64;
+    Ok(vec![
+        Figure::new("scale_ready_seconds", seconds, "s", count)
+            .with("aim", 30)
+            .with_number("requests_per_object", first.work() / per_object)
+            .with("requests", first.to_json()),
+        Figure::new("scale_controller_peak_mib", peak, "MiB", count),
+        Figure::new("idle_requests", idle.work(), "1", count)
+            .with("aim", 0)
+            .with("seconds", IDLE.as_secs())
+            .with("requests", idle.to_json()),
+        Figure::new("restart_requests_per_object", restart.work() / per_object, "1", count)
+            .with("aim", 0)
+            .with("requests", restart.to_json()),
+    ])
+}
+
+fn namespace_name(number: usize) -> String {
+    format!("bench-scale-{}", number % NAMESPACES)
+}
+
+async fn create(client: &Client, objects: usize) -> Outcome<()> {
+    for number in 0..NAMESPACES.min(objects) {
+        namespace(client, &namespace_name(number)).await?;
+    }
+    stream::iter(0..objects)
+        .map(|number| async move {
+            let mut object = DynamicObject::new(&format!("secret-{number}"), &vault_secrets());
+            object.metadata.labels = Some([(LABEL.to_owned(), "true".to_owned())].into());
+            object.data = json!({"spec": {"source": {"generate": {"keys": {
+                "password": {"password": {"length": 32}},
+                "token": {"bytes": {"length": 32, "encoding": "hex"}},
+            }}}}});
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(client.clone(), &namespace_name(number), &vault_secrets());
+            api.create(&PostParams::default(), &object).await
+        })
+        .buffer_unordered(16)
+        .try_for_each(|_| async { Ok(()) })
+        .await?;
+    Ok(())
+}
+
+/// Answers when the last object became Ready, by a watch.
+fn watch_ready(client: Client, objects: usize) -> oneshot::Receiver<Instant> {
+    let (sender, receiver) = oneshot::channel();
+    tokio::spawn(async move {
+        let api: Api<DynamicObject> = Api::all_with(client, &vault_secrets());
+        let config = watcher::Config::default().labels(LABEL);
+        let mut events = std::pin::pin!(watcher(api, config));
+        let mut ready = HashSet::new();
+        while let Some(event) = events.next().await {
+            let object = match event {
+                Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => object,
+                Ok(_) => continue,
+                Err(error) => {
+                    say(format!("watch of VaultSecrets: {error}"));
+                    continue;
+                }
+            };
+            if is_ready(&object) && ready.insert(object.metadata.uid) && ready.len() == objects {
+                // Nobody waits any more only if the time is over.
+                let _ = sender.send(Instant::now());
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn is_ready(object: &DynamicObject) -> bool {
+    let conditions = object.data["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| {
+        condition["type"] == "Ready"
+            && condition["status"] == "True"
+            && condition["observedGeneration"].as_i64() == object.metadata.generation
+    })
+}
+
+async fn secrets(client: &Client) -> Outcome<usize> {
+    let mut count = 0;
+    for number in 0..NAMESPACES {
+        let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &namespace_name(number));
+        count += api.list(&ListParams::default()).await?.items.len();
+    }
+    Ok(count)
+}

@@ -1,0 +1,95 @@
+//! `wrk`, which makes the load: 64 connections of two threads, the requests of `wrk.lua`.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::{Outcome, process};
+
+const SCRIPT: &str = include_str!("wrk.lua");
+
+/// What `wrk` sends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mode {
+    /// GET of `/`, without a token.
+    Bare,
+    /// GET of `bench/read/N`.
+    Read,
+    /// PUT of `bench/write/THREAD/N`.
+    Write,
+}
+
+/// What `wrk` saw.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Seen {
+    /// Answers.
+    pub(crate) requests: u64,
+    /// Time that it took.
+    pub(crate) seconds: f64,
+    /// Median latency.
+    pub(crate) p50_ms: f64,
+    /// 95th percentile.
+    pub(crate) p95_ms: f64,
+    /// 99th percentile.
+    pub(crate) p99_ms: f64,
+    refused: u64,
+    broken: u64,
+}
+
+impl Seen {
+    /// Answers a second.
+    #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds are far below 2^52")]
+    pub(crate) fn rate(&self) -> f64 {
+        self.requests as f64 / self.seconds
+    }
+}
+
+/// Puts load on `address` and fails unless every single answer was a success.
+pub(crate) async fn load(address: &str, mode: Mode, time: Duration, records: u32, dir: &Path) -> Outcome<Seen> {
+    let script = dir.join("wrk.lua");
+    std::fs::write(&script, SCRIPT)?;
+    let mode = match mode {
+        Mode::Bare => "bare",
+        Mode::Read => "read",
+        Mode::Write => "write",
+    };
+    let output = process::output(
+        Command::new("wrk")
+            .args([
+                "--threads",
+                "2",
+                "--connections",
+                "64",
+                "--timeout",
+                "10s",
+                "--duration",
+            ])
+            .arg(format!("{}s", time.as_secs()))
+            .arg("--script")
+            .arg(&script)
+            .arg(address)
+            .env("BENCH_MODE", mode)
+            .env("BENCH_RECORDS", records.to_string())
+            .env("BENCH_TOKEN_FILE", dir.join("token")),
+    )
+    .await?;
+    let result = output
+        .lines()
+        .find_map(|line| line.strip_prefix("RESULT "))
+        .ok_or("wrk printed no result")?;
+    let seen: Seen = serde_json::from_str(result)?;
+    if seen.requests == 0 || seen.refused > 0 || seen.broken > 0 {
+        let Seen {
+            requests,
+            refused,
+            broken,
+            ..
+        } = seen;
+        return Err(
+            format!("{mode}: of {requests} answers {refused} were no success, and {broken} requests broke").into(),
+        );
+    }
+    Ok(seen)
+}
