@@ -60,12 +60,13 @@ impl Figure {
     }
 }
 
-/// Three significant decimals below ten, fewer above: more would be noise.
+/// Three decimals below ten, one below a thousand, none above: more would be noise.
 fn rounded(value: f64) -> Value {
     let scale = match value.abs() {
         small if small < 10.0 => 1000.0,
         medium if medium < 1000.0 => 10.0,
-        _ => 1.0,
+        #[expect(clippy::cast_possible_truncation, reason = "saturates far above any figure")]
+        _ => return Value::from(value.round() as i64),
     };
     Value::from((value * scale).round() / scale)
 }
