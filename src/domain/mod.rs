@@ -7,6 +7,8 @@ pub mod generate;
 pub mod limits;
 pub mod path;
 pub mod policy;
+pub mod projection;
 pub mod record;
 pub mod root;
 pub mod sync;
+pub mod template;
