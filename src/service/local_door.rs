@@ -171,7 +171,12 @@ impl LocalDoor {
                 .map_err(store_failed)?;
         }
         store::commit(tx).await.map_err(store_failed)?;
-        Ok(bound.into())
+        if !bound.is_empty() {
+            return Ok(bound.into());
+        }
+        // Somebody bound it at the same moment: the statement that waited for that does not see it, the next one does.
+        let root = roots::find(&self.vault.pool, path).await.map_err(store_failed)?;
+        Ok(root.and_then(|root| root.namespace_uid).unwrap_or_default().into())
     }
 
     async fn next_changes(&self) -> Result<Changes> {
