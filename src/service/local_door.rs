@@ -60,8 +60,7 @@ impl LocalDoor {
         if cluster.kube_system_uid != kube_system_uid {
             let message = format!(
                 "cluster prefix '{prefix}' belongs to the cluster whose kube-system namespace has uid {}; this one has uid \
-                 {kube_system_uid}. Choose another controller.cluster_prefix; for a cluster that was rebuilt, run \
-                 'aether-vault roots adopt --cluster {prefix}'",
+                 {kube_system_uid}. Set another controller.cluster_prefix for this cluster",
                 cluster.kube_system_uid
             );
             return Err(Error::new(Reason::ClusterMismatch, message));
