@@ -232,3 +232,6 @@ impl io::Write for Output {
 
 /// The names written in a template: only these may stand in a message, since any other may come from a value.
 type Names = HashSet<String>;
+
+#[cfg(test)]
+mod tests;
