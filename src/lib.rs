@@ -9,9 +9,14 @@
 //! | [`store`] | Postgres, the only place with sqlx | `domain` |
 //! | [`service`] | use cases: authorise, decide, encrypt, persist, audit | `domain`, `crypto`, `store` |
 //! | [`k8s`] | resource types and controllers | `service::{door, error, context}`, `domain` |
+//! | [`settings`] | settings from file, environment and flags, parsed once | `domain` |
+//! | [`telemetry`], [`lifecycle`] | log and metrics; start, signals, end | `settings` |
 
 pub mod crypto;
 pub mod domain;
 pub mod k8s;
+pub mod lifecycle;
 pub mod service;
+pub mod settings;
 pub mod store;
+pub mod telemetry;

@@ -1,0 +1,203 @@
+//! Bounds of settings (R23), and what must not stand together.
+
+use super::Settings;
+use crate::domain::limits::MAX_BODY_BYTES;
+use crate::settings::{ByteSize, HumanDuration};
+
+impl Settings {
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// Each setting at fault, with what to do.
+    pub(super) fn check(&self) -> Result<(), Vec<(&'static str, String)>> {
+        let mut problems = Problems(Vec::new());
+        let seconds = HumanDuration::from_secs;
+        let (database, http, auth) = (&self.database, &self.http, &self.auth);
+
+        problems.range("database.pool_max", &database.pool_max, &2, &100);
+        problems.range(
+            "database.acquire_timeout",
+            &database.acquire_timeout,
+            &HumanDuration::from_millis(100),
+            &seconds(60),
+        );
+        problems.range(
+            "database.statement_timeout",
+            &database.statement_timeout,
+            &seconds(1),
+            &seconds(300),
+        );
+
+        // A record of the largest size must fit, base64 and escapes included; beyond that a body only costs memory.
+        problems.range(
+            "http.body_limit",
+            &http.body_limit,
+            &ByteSize::bytes(64 << 10),
+            &ByteSize::bytes(4 * MAX_BODY_BYTES as u64),
+        );
+        problems.range(
+            "http.request_timeout",
+            &http.request_timeout,
+            &seconds(1),
+            &seconds(300),
+        );
+        problems.range("http.header_timeout", &http.header_timeout, &seconds(1), &seconds(60));
+        problems.range("http.max_connections", &http.max_connections, &1, &100_000);
+        problems.range("http.drain_timeout", &http.drain_timeout, &seconds(0), &seconds(600));
+        match (&http.tls.cert_file, &http.tls.key_file) {
+            (Some(_), None) => problems.add("http.tls.key_file", "is missing; a certificate needs its key"),
+            (None, Some(_)) => problems.add("http.tls.cert_file", "is missing; a key needs its certificate"),
+            (None, None) if !http.listen.ip().is_loopback() && !http.plaintext => problems.add(
+                "http.listen",
+                "others can reach this address, and tokens and secrets would travel in clear: set http.tls.cert_file and http.tls.key_file, or http.plaintext: true if a proxy or a mesh encrypts",
+            ),
+            _ => {}
+        }
+        if http.listen == self.metrics.listen {
+            problems.add(
+                "metrics.listen",
+                "is the API's own address; give the metrics another port",
+            );
+        }
+
+        problems.range(
+            "auth.access_token_ttl",
+            &auth.access_token_ttl,
+            &seconds(60),
+            &seconds(86_400),
+        );
+        for (key, text) in [("auth.issuer", &auth.issuer), ("auth.audience", &auth.audience)] {
+            if text.is_empty() || text.len() > 256 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+                problems.add(key, "must be 1 to 256 characters without spaces");
+            }
+        }
+        let argon2 = &auth.argon2;
+        problems.range("auth.argon2.memory_kib", &argon2.memory_kib, &8192, &1_048_576);
+        problems.range("auth.argon2.iterations", &argon2.iterations, &1, &20);
+        problems.range("auth.argon2.parallelism", &argon2.parallelism, &1, &16);
+        problems.range("auth.argon2.concurrency", &argon2.concurrency, &0, &64);
+        problems.range("auth.argon2.queue", &argon2.queue, &1, &10_000);
+        // OWASP's least: 7 MiB with five passes, 19 MiB with two; between them their product is about the same.
+        if u64::from(argon2.memory_kib) * u64::from(argon2.iterations) < 35_000 {
+            problems.add(
+                "auth.argon2",
+                "is too cheap to guess against: memory_kib times iterations must be at least 35000",
+            );
+        }
+
+        let controller = &self.controller;
+        problems.range(
+            "controller.lease_duration",
+            &controller.lease_duration,
+            &seconds(3),
+            &seconds(300),
+        );
+        problems.range("controller.concurrency", &controller.concurrency, &1, &256);
+        problems.range(
+            "controller.full_check_interval",
+            &controller.full_check_interval,
+            &seconds(60),
+            &seconds(7 * 86_400),
+        );
+        for (key, name) in [
+            ("controller.cluster_prefix", &controller.cluster_prefix),
+            ("controller.operator_namespace", &controller.operator_namespace),
+            ("controller.lease_name", &controller.lease_name),
+        ] {
+            if !is_dns_label(name) {
+                problems.add(
+                    key,
+                    "must be a DNS label: up to 63 lower-case letters, digits and '-', such as 'k8s-eu'",
+                );
+            }
+        }
+        if controller.watch_namespaces.iter().any(|name| !is_dns_label(name)) {
+            problems.add("controller.watch_namespaces", "must hold names of namespaces");
+        }
+
+        problems.range(
+            "cache.max_bytes",
+            &self.cache.max_bytes,
+            &ByteSize::bytes(0),
+            &ByteSize::mebibytes(64 << 10),
+        );
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log.filter) {
+            problems.add(
+                "log.filter",
+                &format!("{error}; write a level such as 'info', or 'info,aether_vault::http=debug'"),
+            );
+        }
+        if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
+    }
+}
+
+fn is_dns_label(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+struct Problems(Vec<(&'static str, String)>);
+
+impl Problems {
+    fn add(&mut self, key: &'static str, problem: &str) {
+        self.0.push((key, problem.to_owned()));
+    }
+
+    fn range<T: PartialOrd + std::fmt::Display>(&mut self, key: &'static str, value: &T, low: &T, high: &T) {
+        if value < low || value > high {
+            self.0.push((key, format!("must be {low} to {high}, and is {value}")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(settings: &Settings) -> Vec<&'static str> {
+        settings
+            .check()
+            .err()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect()
+    }
+
+    #[test]
+    fn the_defaults_are_fine() {
+        assert_eq!(keys(&Settings::default()), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let mut settings = Settings::default();
+        settings.database.pool_max = 101;
+        settings.auth.access_token_ttl = HumanDuration::from_secs(59);
+        settings.auth.argon2.memory_kib = 8192;
+        settings.log.filter = "nonsense=loud".into();
+        assert_eq!(
+            keys(&settings),
+            [
+                "database.pool_max",
+                "auth.access_token_ttl",
+                "auth.argon2",
+                "log.filter"
+            ]
+        );
+    }
+
+    #[test]
+    fn secrets_do_not_travel_in_clear_by_accident() {
+        let mut settings = Settings::default();
+        settings.http.listen = "0.0.0.0:8200".parse().unwrap();
+        assert_eq!(keys(&settings), ["http.listen"]);
+        settings.http.plaintext = true;
+        assert_eq!(keys(&settings), Vec::<&str>::new());
+        settings.http.plaintext = false;
+        settings.http.tls.cert_file = Some("tls.crt".into());
+        assert_eq!(keys(&settings), ["http.tls.key_file"]);
+        settings.http.tls.key_file = Some("tls.key".into());
+        assert_eq!(keys(&settings), Vec::<&str>::new());
+    }
+}

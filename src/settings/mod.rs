@@ -1,0 +1,374 @@
+//! Typed settings, from a YAML file, then the environment, then flags; parsed and checked once, at start.
+//!
+//! `cli` loads them, `app` hands each part what it needs; nothing else reads the environment. `config/settings.example.yaml` shows every
+//! setting with its default.
+
+mod check;
+mod dsn;
+mod human;
+mod layers;
+mod load;
+mod show;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub use dsn::{Dsn, DsnError};
+pub use human::{ByteSize, HumanDuration};
+pub use layers::{Origin, Overrides};
+pub use load::{DEFAULT_FILE, Loaded};
+
+use crate::domain::limits::MAX_BODY_BYTES;
+
+/// Why settings cannot be used. Each problem names a setting, where it was set and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct SettingsError(Vec<String>);
+
+impl SettingsError {
+    /// One problem.
+    #[must_use]
+    pub fn new(problem: impl Into<String>) -> Self {
+        Self(vec![problem.into()])
+    }
+}
+
+/// All settings.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Postgres.
+    pub database: Database,
+    /// Root keys.
+    pub keys: Keys,
+    /// The API's listener.
+    pub http: Http,
+    /// The listener of the API's metrics.
+    pub metrics: Metrics,
+    /// Log-in and tokens.
+    pub auth: Auth,
+    /// The first administrator.
+    pub bootstrap: Bootstrap,
+    /// The cache of ciphertext.
+    pub cache: Cache,
+    /// The Kubernetes controller.
+    pub controller: Controller,
+    /// The log.
+    pub log: Log,
+}
+
+/// Postgres. Each URL may stand in a file of its own, as Kubernetes mounts it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// The runtime role's URL: serves, and cannot change audit entries.
+    pub url: Option<Dsn>,
+    /// A file that holds it.
+    pub url_file: Option<PathBuf>,
+    /// The owner role's URL, which `migrate` uses; `url` if absent.
+    pub owner_url: Option<Dsn>,
+    /// A file that holds it.
+    pub owner_url_file: Option<PathBuf>,
+    /// A URL for LISTEN that passes no connection pooler; `url` if absent.
+    pub listen_url: Option<Dsn>,
+    /// A file that holds it.
+    pub listen_url_file: Option<PathBuf>,
+    /// Most connections of this process: 2 to 100.
+    pub pool_max: u32,
+    /// How long a request waits for a connection.
+    pub acquire_timeout: HumanDuration,
+    /// What Postgres lets a statement take.
+    pub statement_timeout: HumanDuration,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: None,
+            url_file: None,
+            owner_url: None,
+            owner_url_file: None,
+            listen_url: None,
+            listen_url_file: None,
+            pool_max: 10,
+            acquire_timeout: HumanDuration::from_secs(5),
+            statement_timeout: HumanDuration::from_secs(15),
+        }
+    }
+}
+
+impl Database {
+    /// The runtime role's URL.
+    ///
+    /// # Errors
+    /// [`SettingsError`] if there is none.
+    pub fn runtime(&self) -> Result<&Dsn, SettingsError> {
+        self.url.as_ref().ok_or_else(|| {
+            SettingsError::new(
+                "database.url is not set: give the runtime role's URL in AETHER_VAULT__DATABASE__URL, or a file that holds it in database.url_file",
+            )
+        })
+    }
+
+    /// The owner role's URL, or the runtime role's if there is but one role.
+    ///
+    /// # Errors
+    /// [`SettingsError`] if there is neither.
+    pub fn owner(&self) -> Result<&Dsn, SettingsError> {
+        match &self.owner_url {
+            Some(url) => Ok(url),
+            None => self.runtime(),
+        }
+    }
+
+    /// The URL for LISTEN.
+    ///
+    /// # Errors
+    /// [`SettingsError`] if there is neither one of its own nor the runtime role's.
+    pub fn listen(&self) -> Result<&Dsn, SettingsError> {
+        match &self.listen_url {
+            Some(url) => Ok(url),
+            None => self.runtime(),
+        }
+    }
+}
+
+/// Root keys.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    /// The root key file, made by `aether-vault keys init`.
+    pub file: Option<PathBuf>,
+}
+
+impl Keys {
+    /// The root key file.
+    ///
+    /// # Errors
+    /// [`SettingsError`] if it is not set.
+    pub fn file(&self) -> Result<&PathBuf, SettingsError> {
+        self.file.as_ref().ok_or_else(|| {
+            SettingsError::new(
+                "keys.file is not set: make a root key with 'aether-vault keys init --file FILE' and name the file in AETHER_VAULT__KEYS__FILE",
+            )
+        })
+    }
+}
+
+/// The API's listener.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address and port of the API.
+    pub listen: SocketAddr,
+    /// Certificate and key; with them the API speaks TLS only.
+    pub tls: Tls,
+    /// Serve without TLS on an address that others can reach, such as behind a proxy or in a mesh that encrypts.
+    pub plaintext: bool,
+    /// Largest request body.
+    pub body_limit: ByteSize,
+    /// Longest time for a request.
+    pub request_timeout: HumanDuration,
+    /// Longest time for a client to send the headers of a request.
+    pub header_timeout: HumanDuration,
+    /// Most connections; more are closed at once.
+    pub max_connections: u32,
+    /// How long running requests may take after a signal to stop.
+    pub drain_timeout: HumanDuration,
+    /// Networks of proxies whose `X-Forwarded-For` is believed. Nobody's by default.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8200)),
+            tls: Tls::default(),
+            plaintext: false,
+            body_limit: ByteSize::bytes(MAX_BODY_BYTES as u64),
+            request_timeout: HumanDuration::from_secs(30),
+            header_timeout: HumanDuration::from_secs(10),
+            max_connections: 4096,
+            drain_timeout: HumanDuration::from_secs(20),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// A certificate and its key. Both files are read again when they change.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM: the certificate, then its chain.
+    pub cert_file: Option<PathBuf>,
+    /// PEM: the private key.
+    pub key_file: Option<PathBuf>,
+}
+
+/// The listener of the API's metrics, which also answers `/livez` and `/readyz`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9200)),
+        }
+    }
+}
+
+/// Log-in and tokens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Life of an access token and its session: 1m to 24h.
+    pub access_token_ttl: HumanDuration,
+    /// `iss` of tokens: this installation.
+    pub issuer: String,
+    /// `aud` of tokens.
+    pub audience: String,
+    /// What a password check costs.
+    pub argon2: Argon2,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            access_token_ttl: HumanDuration::from_secs(600),
+            issuer: "aether-vault".to_owned(),
+            audience: "aether-vault".to_owned(),
+            argon2: Argon2::default(),
+        }
+    }
+}
+
+/// Cost of Argon2id, and how many checks may run and wait. Defaults are those of OWASP's first choice with 19 MiB.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Argon2 {
+    /// Memory of one check, in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+    /// Checks at a time; 0 is one a core, at most four.
+    pub concurrency: u32,
+    /// Checks that may wait; more are refused with `Busy`.
+    pub queue: u32,
+}
+
+impl Default for Argon2 {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            iterations: 2,
+            parallelism: 1,
+            concurrency: 0,
+            queue: 64,
+        }
+    }
+}
+
+/// The first administrator.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bootstrap {
+    /// Where the one-time credential of the first administrator is written, mode 0600, if there is no user yet.
+    pub credential_file: Option<PathBuf>,
+}
+
+/// The cache of ciphertext.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Its size: 0 to 64GiB.
+    pub max_bytes: ByteSize,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            max_bytes: ByteSize::mebibytes(32),
+        }
+    }
+}
+
+/// The Kubernetes controller. It shares `database`, `keys` and `cache` with the API.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Controller {
+    /// The first segment of the paths of this cluster's namespaces; one for each cluster that shares the vault.
+    pub cluster_prefix: String,
+    /// The namespace that the operator runs in: its `VaultPolicy` resources speak for the whole cluster.
+    pub operator_namespace: String,
+    /// Whether those policies reach beyond the cluster's prefix.
+    pub platform: bool,
+    /// The namespaces to watch; empty is all of them, which takes cluster-wide roles.
+    pub watch_namespaces: Vec<String>,
+    /// The name of the Lease by which one replica leads.
+    pub lease_name: String,
+    /// How long after its last word a leader is replaced: 3s to 5m.
+    pub lease_duration: HumanDuration,
+    /// How many resources are worked on at a time: 1 to 256.
+    pub concurrency: u16,
+    /// Every resource is compared with the vault at least this often: 1m to 7d.
+    pub full_check_interval: HumanDuration,
+    /// This replica's name in the Lease; host name and process if empty.
+    pub identity: String,
+    /// Address and port of the controller's metrics and health.
+    pub metrics_listen: SocketAddr,
+}
+
+impl Default for Controller {
+    fn default() -> Self {
+        Self {
+            cluster_prefix: "k8s".to_owned(),
+            operator_namespace: "aether-vault-system".to_owned(),
+            platform: false,
+            watch_namespaces: Vec::new(),
+            lease_name: "aether-vault-controller".to_owned(),
+            lease_duration: HumanDuration::from_secs(9),
+            concurrency: 16,
+            full_check_interval: HumanDuration::from_secs(3600),
+            identity: String::new(),
+            metrics_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9201)),
+        }
+    }
+}
+
+/// The log, on standard error.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Text for people, JSON for machines.
+    pub format: LogFormat,
+    /// What is logged: `info`, or directives such as `info,aether_vault::http=debug`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One line an event, for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
