@@ -1,0 +1,33 @@
+//! One file an endpoint: what it takes, the call, what it shows, and where its failures are told apart.
+
+mod health;
+mod list;
+mod login;
+mod logout;
+mod me;
+mod record_delete;
+mod record_read;
+mod record_write;
+mod version_changes;
+mod versions;
+
+use super::routes::Endpoint;
+
+/// Every endpoint of the API's listener.
+pub(super) fn all() -> Vec<Endpoint> {
+    [
+        health::endpoints(),
+        vec![login::endpoint(), logout::endpoint(), me::endpoint()],
+        vec![
+            record_read::endpoint(),
+            record_write::endpoint(),
+            record_delete::endpoint(),
+            versions::endpoint(),
+        ],
+        version_changes::endpoints(),
+        list::endpoints(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

@@ -1,0 +1,197 @@
+//! `PUT /api/v1/records/{*path}`: writes a new version. What it expects to follow is said by `cas` in the body (0: nothing), or by
+//! `If-Match: "N"` or `If-None-Match: *`; never by both.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use axum::routing::put;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::path::RecordPath;
+use crate::domain::record::{Expect, RecordData, Version};
+use crate::http::body::{Form, Json};
+use crate::http::problem::{Problem, Result};
+use crate::http::query::{NoParameters, Query};
+use crate::http::record_path::Record;
+use crate::http::routes::{Access, Endpoint};
+use crate::http::unique_map::UniqueMap;
+use crate::http::version::{etag, from_etag};
+use crate::http::{Api, Authenticated};
+use crate::service::error::Reason;
+
+pub(super) fn endpoint() -> Endpoint {
+    Endpoint::new("PUT", "/api/v1/records/{*path}", Access::Session, put(write))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordForm {
+    data: Option<UniqueMap<serde_json::Value>>,
+    binary: Option<UniqueMap<String>>,
+    cas: Option<i64>,
+}
+
+impl Form for RecordForm {
+    const EXAMPLE: &'static str = r#"{"data": {"KEY": "VALUE"}, "binary": {"KEY": "BASE64"}, "cas": 0} with 'data', 'binary' or both, and each key once"#;
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenView<'a> {
+    path: &'a str,
+    version: Version,
+    created_at: Timestamp,
+}
+
+async fn write(
+    Authenticated(ctx): Authenticated,
+    State(api): State<Api>,
+    Record(path): Record,
+    Query(NoParameters {}): Query<NoParameters>,
+    headers: HeaderMap,
+    Json(form): Json<RecordForm>,
+) -> Result<Response> {
+    let precondition = precondition(&headers)?;
+    let expect = match (form.cas, precondition) {
+        (Some(_), Some(_)) => return Err(invalid("send 'cas' or a precondition header, not both")),
+        (cas, None) => Expect::from_cas(cas)
+            .map_err(|_| invalid("'cas' is 0 for a new record, or the version that the write follows"))?,
+        (None, Some(expect)) => expect,
+    };
+    let data = record(form)?;
+    let written =
+        api.vault()
+            .records()
+            .write(&ctx, &path, &data, expect)
+            .await
+            .map_err(|error| match precondition {
+                Some(_) => Problem::of_precondition(error),
+                None => Problem::from(error),
+            })?;
+    Ok(answer(&path, written.version, written.created_at))
+}
+
+fn record(form: RecordForm) -> Result<RecordData> {
+    if form.data.is_none() && form.binary.is_none() {
+        return Err(invalid(&format!(
+            "the body holds no record; send {}",
+            RecordForm::EXAMPLE
+        )));
+    }
+    let data = form.data.unwrap_or_default().0.into_iter().collect();
+    let binary = form.binary.unwrap_or_default().0;
+    RecordData::from_json(data, binary).map_err(|error| {
+        use crate::domain::record::DataError::{TooLarge, TooManyKeys};
+        let reason = if matches!(error, TooLarge | TooManyKeys) {
+            Reason::TooLarge
+        } else {
+            Reason::InvalidRecord
+        };
+        Problem::new(reason, error.to_string())
+    })
+}
+
+/// What the headers expect (RFC 9110, section 13.1), or `None` if they expect nothing.
+fn precondition(headers: &HeaderMap) -> Result<Option<Expect>> {
+    let one = |name: header::HeaderName| -> Result<Option<&HeaderValue>> {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            _ => Err(invalid("send If-Match or If-None-Match once")),
+        }
+    };
+    match (one(header::IF_MATCH)?, one(header::IF_NONE_MATCH)?) {
+        (None, None) => Ok(None),
+        (Some(value), None) => match from_etag(value) {
+            Some(version) => Ok(Some(Expect::Current(version))),
+            None => Err(invalid(
+                "If-Match takes one version in quotes, as the ETag of a read gives it: \"7\"",
+            )),
+        },
+        (None, Some(value)) if value == "*" => Ok(Some(Expect::Absent)),
+        (None, Some(_)) => Err(invalid("If-None-Match takes * only: the record must not exist")),
+        (Some(_), Some(_)) => Err(invalid("send If-Match or If-None-Match, not both")),
+    }
+}
+
+fn answer(path: &RecordPath, version: Version, created_at: Timestamp) -> Response {
+    let view = axum::Json(WrittenView {
+        path: path.as_str(),
+        version,
+        created_at,
+    });
+    let tag = (header::ETAG, etag(version));
+    if version == Version::FIRST {
+        // The alphabet of paths needs no escapes in a URL, nor in a header.
+        let location =
+            HeaderValue::from_str(&format!("/api/v1/records/{path}")).unwrap_or(HeaderValue::from_static(""));
+        (StatusCode::CREATED, [tag, (header::LOCATION, location)], view).into_response()
+    } else {
+        ([tag], view).into_response()
+    }
+}
+
+fn invalid(detail: &str) -> Problem {
+    Problem::new(Reason::InvalidRequest, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected(headers: &[(header::HeaderName, &'static str)]) -> Result<Option<Expect>, &'static str> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+            .collect();
+        precondition(&headers).map_err(|problem| problem.reason())
+    }
+
+    #[test]
+    fn preconditions_are_versions() {
+        let seven = Expect::Current(Version::new(7).unwrap());
+        assert_eq!(expected(&[]), Ok(None));
+        assert_eq!(expected(&[(header::IF_MATCH, "\"7\"")]), Ok(Some(seven)));
+        assert_eq!(expected(&[(header::IF_NONE_MATCH, "*")]), Ok(Some(Expect::Absent)));
+        for bad in ["7", "*", "W/\"7\"", "\"0\"", "\"-1\"", "\"x\"", "\"7\", \"8\"", ""] {
+            assert_eq!(expected(&[(header::IF_MATCH, bad)]), Err("InvalidRequest"), "{bad}");
+        }
+        assert_eq!(expected(&[(header::IF_NONE_MATCH, "\"7\"")]), Err("InvalidRequest"));
+        assert_eq!(
+            expected(&[(header::IF_MATCH, "\"7\""), (header::IF_NONE_MATCH, "*")]),
+            Err("InvalidRequest")
+        );
+    }
+
+    #[test]
+    fn a_body_without_a_record_is_not_an_empty_record() {
+        let form = RecordForm {
+            data: None,
+            binary: None,
+            cas: None,
+        };
+        assert_eq!(
+            record(form).err().map(|problem| problem.reason()),
+            Some("InvalidRequest")
+        );
+    }
+
+    #[test]
+    fn the_first_version_is_created_and_located() {
+        let path = RecordPath::parse("shared/a@b+c=d~e/f.g").unwrap();
+        let first = answer(&path, Version::FIRST, Timestamp::UNIX_EPOCH);
+        assert_eq!(first.status(), 201);
+        assert_eq!(
+            first.headers()[header::LOCATION],
+            "/api/v1/records/shared/a@b+c=d~e/f.g"
+        );
+        assert_eq!(first.headers()[header::ETAG], "\"1\"");
+        let later = answer(&path, Version::FIRST.next(), Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            (later.status(), later.headers().get(header::LOCATION)),
+            (StatusCode::OK, None)
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! The REST door: axum router, extractors, one file an endpoint, `application/problem+json`.
+//!
+//! Only `app` calls in here; it calls `service` alone. A request passes, in this order: the connection limit and timeouts
+//! ([`server`]), the entrance (request id, span, metrics, timeout, panics, security headers), the route, [`Authenticated`], then path,
+//! query and body. So nothing of a body is read before its sender is known (R27), except at login.
+
+mod authenticated;
+mod body;
+mod client_address;
+mod connections;
+mod endpoints;
+mod entrance;
+mod metrics;
+mod operations;
+mod problem;
+mod query;
+mod readiness;
+mod record_path;
+mod record_view;
+mod routes;
+mod server;
+mod tls;
+mod unique_map;
+mod version;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use authenticated::Authenticated;
+pub use metrics::HttpMetrics;
+pub use operations::operations_router;
+pub use readiness::Readiness;
+pub use routes::{Access, Endpoint, endpoints, router};
+pub use server::{Listener, ServerOptions};
+pub use tls::TlsFiles;
+
+use crate::service::Vault;
+
+/// Bounds on requests.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of a request body.
+    pub body: usize,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// Networks of proxies whose `X-Forwarded-For` is believed (R29).
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Api(Arc<Shared>);
+
+struct Shared {
+    vault: Arc<Vault>,
+    readiness: Readiness,
+    limits: Limits,
+    metrics: HttpMetrics,
+}
+
+impl Api {
+    /// Puts together what handlers share.
+    #[must_use]
+    pub fn new(vault: Arc<Vault>, readiness: Readiness, limits: Limits, metrics: HttpMetrics) -> Self {
+        Self(Arc::new(Shared {
+            vault,
+            readiness,
+            limits,
+            metrics,
+        }))
+    }
+
+    fn vault(&self) -> &Vault {
+        &self.0.vault
+    }
+}

@@ -1,0 +1,281 @@
+//! Errors as `application/problem+json` (RFC 9457): a stable `type` and `reason`, a `detail` that says what to do, the request id.
+//!
+//! A handler fails with a [`Problem`]; the entrance gives it the request id, writes the body and logs it, once.
+
+use std::fmt::Write as _;
+
+use axum::body::Body;
+use axum::http::header::{self, HeaderValue};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::service::error::{Error, Reason};
+
+/// Media type of a problem.
+const MEDIA_TYPE: &str = "application/problem+json";
+/// What a problem's `type` begins with.
+const TYPE_BASE: &str = "https://aethervault.io/problems/";
+/// Seconds after which to try again what failed for lack of capacity or of the database.
+const RETRY_AFTER: &str = "1";
+
+/// A failed request.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    status: StatusCode,
+    reason: &'static str,
+    title: &'static str,
+    detail: String,
+    /// For the log alone.
+    cause: Option<String>,
+}
+
+/// The result of a handler.
+pub(super) type Result<T, E = Problem> = std::result::Result<T, E>;
+
+/// Status and title of each reason: the only place that decides them.
+fn status_of(reason: Reason) -> (StatusCode, &'static str) {
+    match reason {
+        Reason::InvalidRequest => (StatusCode::BAD_REQUEST, "The request is malformed"),
+        Reason::InvalidPath => (StatusCode::BAD_REQUEST, "The record path is malformed"),
+        Reason::InvalidRecord => (StatusCode::BAD_REQUEST, "The record is malformed"),
+        Reason::InvalidPolicy => (StatusCode::BAD_REQUEST, "The policy is malformed"),
+        Reason::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
+        Reason::TokenMissing => (StatusCode::UNAUTHORIZED, "An access token is needed"),
+        Reason::TokenInvalid => (StatusCode::UNAUTHORIZED, "The access token is not valid"),
+        Reason::TokenExpired => (StatusCode::UNAUTHORIZED, "The access token has expired"),
+        Reason::SessionEnded => (StatusCode::UNAUTHORIZED, "The session has ended"),
+        Reason::LoginFailed => (StatusCode::UNAUTHORIZED, "The login failed"),
+        Reason::PasswordChangeRequired => (StatusCode::FORBIDDEN, "The password must be changed"),
+        Reason::PasswordTooWeak => (StatusCode::UNPROCESSABLE_ENTITY, "The new password is too weak"),
+        Reason::PolicyDenied => (StatusCode::FORBIDDEN, "Policy does not allow this"),
+        Reason::PathNotFound => (StatusCode::NOT_FOUND, "There is no such record"),
+        // Gone rather than not found: the version was there, and its number stays taken.
+        Reason::VersionGone => (StatusCode::GONE, "The version is gone"),
+        Reason::CheckAndSetFailed => (StatusCode::CONFLICT, "The record is at another version"),
+        Reason::ManagedByResource => (StatusCode::CONFLICT, "A resource feeds this record"),
+        Reason::RootOrphaned => (StatusCode::CONFLICT, "The root belongs to an earlier namespace"),
+        Reason::ClusterMismatch => (StatusCode::CONFLICT, "The prefix belongs to another cluster"),
+        Reason::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Too busy"),
+        Reason::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The database is unavailable"),
+        Reason::KeyUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The key is unavailable"),
+        Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let (status, title) = status_of(error.reason());
+        Self {
+            status,
+            reason: error.reason().as_str(),
+            title,
+            detail: error.message().to_owned(),
+            cause: error.source_for_log(),
+        }
+    }
+}
+
+impl Problem {
+    /// A request that a use case never saw, for one of its reasons.
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Error::new(reason, detail).into()
+    }
+
+    /// A failed precondition is 412 where it was a header that set it (RFC 9110, section 13.1.1).
+    pub(super) fn of_precondition(error: Error) -> Self {
+        let mut problem = Self::from(error);
+        if problem.reason == Reason::CheckAndSetFailed.as_str() {
+            problem.status = StatusCode::PRECONDITION_FAILED;
+        }
+        problem
+    }
+
+    pub(super) fn route_not_found() -> Self {
+        Self::of_http(
+            StatusCode::NOT_FOUND,
+            "RouteNotFound",
+            "There is no such endpoint",
+            "look at the method and the address; endpoints lie under /api/v1",
+        )
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::of_http(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "The endpoint does not take this method",
+            "the Allow header lists the methods that it takes",
+        )
+    }
+
+    pub(super) fn unsupported_media_type() -> Self {
+        Self::of_http(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UnsupportedMediaType",
+            "The body is not JSON",
+            "send JSON with the header 'Content-Type: application/json'",
+        )
+    }
+
+    pub(super) fn timeout() -> Self {
+        Self::of_http(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "RequestTimeout",
+            "The request took too long",
+            "whether it took effect is unknown: read before trying again",
+        )
+    }
+
+    pub(super) fn panicked() -> Self {
+        Error::internal("the handler panicked").into()
+    }
+
+    fn of_http(status: StatusCode, reason: &'static str, title: &'static str, detail: &str) -> Self {
+        Self {
+            status,
+            reason,
+            title,
+            detail: detail.to_owned(),
+            cause: None,
+        }
+    }
+
+    /// The stable reason, which is also the metric's label.
+    pub(super) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Logs it: what we have to look at as an error, what a client did as debug. Never the detail of a client's fault, which may name
+    /// a path.
+    pub(super) fn log(&self) {
+        let (reason, status) = (self.reason, self.status.as_u16());
+        if self.status.is_server_error() {
+            let cause = self.cause.as_deref().unwrap_or(&self.detail);
+            tracing::error!(reason, status, cause, "request failed");
+        } else {
+            tracing::debug!(reason, status, cause = self.cause, "request refused");
+        }
+    }
+
+    /// Writes the body under the request's id; headers that are there already (`Allow`) stay.
+    pub(super) fn write(&self, response: &mut Response<Body>, request_id: Uuid) {
+        let body = ProblemBody {
+            r#type: format!("{TYPE_BASE}{}", kebab(self.reason)),
+            title: self.title,
+            status: self.status.as_u16(),
+            reason: self.reason,
+            detail: &self.detail,
+            request_id,
+        };
+        // A struct of texts and numbers always serialises.
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                let challenge = match self.reason {
+                    "TokenMissing" | "LoginFailed" => r#"Bearer realm="aether-vault""#,
+                    _ => r#"Bearer realm="aether-vault", error="invalid_token""#,
+                };
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            }
+            _ => {}
+        }
+        *response.body_mut() = Body::from(body);
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProblemBody<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    reason: &'a str,
+    detail: &'a str,
+    request_id: Uuid,
+}
+
+/// The response carries the problem to the entrance, which writes it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// `PathNotFound` as `path-not-found`.
+fn kebab(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for (at, c) in name.chars().enumerate() {
+        let _ = match c.is_ascii_uppercase() && at > 0 {
+            true => write!(out, "-{}", c.to_ascii_lowercase()),
+            false => write!(out, "{}", c.to_ascii_lowercase()),
+        };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn written(problem: &Problem) -> (StatusCode, axum::http::HeaderMap, String) {
+        let mut response = problem.clone().into_response();
+        problem.write(&mut response, Uuid::nil());
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_form_is_stable() {
+        let (status, headers, body) = written(&Problem::new(Reason::PathNotFound, "no record")).await;
+        assert_eq!(status, 404);
+        assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
+        let expected = concat!(
+            r#"{"type":"https://aethervault.io/problems/path-not-found","title":"There is no such record","status":404,"#,
+            r#""reason":"PathNotFound","detail":"no record","requestId":"00000000-0000-0000-0000-000000000000"}"#
+        );
+        assert_eq!(body, expected);
+    }
+
+    #[tokio::test]
+    async fn the_cause_stays_in_the_log() {
+        let error = Error::internal("connection to 10.0.0.7 refused");
+        let (status, _, body) = written(&error.into()).await;
+        assert_eq!(status, 500);
+        assert!(!body.contains("10.0.0.7"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn clients_are_told_how_to_go_on() {
+        let (_, headers, _) = written(&Problem::new(Reason::TokenExpired, "")).await;
+        assert_eq!(
+            headers[header::WWW_AUTHENTICATE],
+            r#"Bearer realm="aether-vault", error="invalid_token""#
+        );
+        let (_, headers, _) = written(&Problem::new(Reason::Busy, "")).await;
+        assert_eq!(headers[header::RETRY_AFTER], "1");
+    }
+
+    #[test]
+    fn a_failed_if_match_is_412_and_a_failed_cas_409() {
+        let failed = || Error::new(Reason::CheckAndSetFailed, "moved on");
+        assert_eq!(Problem::from(failed()).status, 409);
+        assert_eq!(Problem::of_precondition(failed()).status, 412);
+        assert_eq!(
+            Problem::of_precondition(Error::new(Reason::PolicyDenied, "")).status,
+            403
+        );
+    }
+}

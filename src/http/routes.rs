@@ -1,0 +1,106 @@
+//! The table of routes: the router is built from it, so there is no route that is not in it (R8, R21, R28).
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse as _;
+use axum::routing::MethodRouter;
+
+use super::Api;
+use super::endpoints as endpoint_files;
+use super::entrance::entrance;
+use super::problem::Problem;
+
+/// Who may call an endpoint at all; what they may do with it is for policy to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody: login and health.
+    Anyone,
+    /// Whoever has a session.
+    Session,
+}
+
+/// One method on one route.
+pub struct Endpoint {
+    /// The method.
+    pub method: &'static str,
+    /// The route, as axum writes it.
+    pub path: &'static str,
+    /// Who may call it at all.
+    pub access: Access,
+    handler: MethodRouter<Api>,
+}
+
+impl Endpoint {
+    pub(super) fn new(method: &'static str, path: &'static str, access: Access, handler: MethodRouter<Api>) -> Self {
+        Self {
+            method,
+            path,
+            access,
+            handler,
+        }
+    }
+}
+
+/// Every endpoint. `GET` endpoints answer `HEAD` too.
+#[must_use]
+pub fn endpoints() -> Vec<Endpoint> {
+    endpoint_files::all()
+}
+
+/// The router of the API's listener.
+pub fn router(api: Api) -> Router {
+    endpoints()
+        .into_iter()
+        .fold(Router::new(), |router, endpoint| {
+            router.route(endpoint.path, endpoint.handler)
+        })
+        .fallback(async || Problem::route_not_found())
+        .method_not_allowed_fallback(async || {
+            // The router adds the Allow header to an answer of this status.
+            let response = Problem::method_not_allowed().into_response();
+            debug_assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+            response
+        })
+        .layer(from_fn_with_state(api.clone(), entrance))
+        .with_state(api)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new route shows here, and with it the question who may call it.
+    #[test]
+    fn r21_the_routes_are_these() {
+        let table: Vec<_> = endpoints()
+            .iter()
+            .map(|e| format!("{:<6} {:<28} {:?}", e.method, e.path, e.access))
+            .collect();
+        insta::assert_snapshot!(table.join("\n"), @r"
+        GET    /livez                       Anyone
+        GET    /readyz                      Anyone
+        GET    /version                     Anyone
+        POST   /api/v1/auth/login           Anyone
+        POST   /api/v1/auth/logout          Session
+        GET    /api/v1/me                   Session
+        GET    /api/v1/records/{*path}      Session
+        PUT    /api/v1/records/{*path}      Session
+        DELETE /api/v1/records/{*path}      Session
+        GET    /api/v1/versions/{*path}     Session
+        POST   /api/v1/undelete/{*path}     Session
+        POST   /api/v1/destroy/{*path}      Session
+        GET    /api/v1/list                 Session
+        GET    /api/v1/list/{*prefix}       Session
+        ");
+    }
+
+    #[test]
+    fn r28_only_login_changes_anything_without_a_session() {
+        let open: Vec<_> = endpoints()
+            .into_iter()
+            .filter(|e| e.access == Access::Anyone && e.method != "GET")
+            .collect();
+        assert_eq!(open.iter().map(|e| e.path).collect::<Vec<_>>(), ["/api/v1/auth/login"]);
+    }
+}
