@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The program: the command line of the library, and nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aether_vault::cli::run()
+}

@@ -1,0 +1,83 @@
+//! What operators do from the command line. Never reachable over HTTP (R22).
+
+use std::path::Path;
+
+use super::{AppError, vault};
+use crate::crypto::provider::{FileKeyProvider, KeyProvider as _, generate_file};
+use crate::k8s;
+use crate::settings::Settings;
+use crate::store::migrate::{grant_runtime, run, state};
+
+/// What a migration did.
+#[derive(Debug)]
+pub struct Migrated {
+    /// The migrations that were missing.
+    pub applied: Vec<String>,
+    /// The version that the schema has now.
+    pub version: i64,
+    /// The runtime role, if it is another than the owner.
+    pub granted_to: Option<String>,
+}
+
+/// Applies missing migrations as the owner, and grants the runtime role what serving needs.
+///
+/// # Errors
+/// [`AppError`]; what was applied before the failing migration stays.
+pub async fn migrate(settings: &Settings) -> Result<Migrated, AppError> {
+    let owner_dsn = settings.database.owner()?;
+    let owner = vault::pool(settings, owner_dsn, "aether-vault migrate")?;
+    let applied = run(&owner).await?;
+    let runtime = settings.database.url.as_ref().and_then(crate::settings::Dsn::user);
+    let granted_to = runtime.filter(|role| Some(role) != owner_dsn.user().as_ref());
+    if let Some(role) = &granted_to {
+        grant_runtime(&owner, role).await?;
+    }
+    let version = state(&owner).await?.applied;
+    owner.close().await;
+    Ok(Migrated {
+        applied,
+        version,
+        granted_to,
+    })
+}
+
+/// Makes a root key in a new file, mode 0600; answers its id.
+///
+/// # Errors
+/// [`AppError`] if the file exists or cannot be written.
+pub fn make_root_key(file: &Path) -> Result<String, AppError> {
+    generate_file(file)
+        .map(|id| id.to_string())
+        .map_err(|error| AppError::Failed(error.to_string()))
+}
+
+/// The ids of the root keys in a file, the active one first.
+///
+/// # Errors
+/// [`AppError`] if the file cannot be used.
+pub fn root_key_ids(file: &Path) -> Result<Vec<String>, AppError> {
+    let provider = FileKeyProvider::open(file).map_err(|error| AppError::Failed(error.to_string()))?;
+    Ok(provider.ids().iter().map(ToString::to_string).collect())
+}
+
+/// Hands a namespace's root to the namespace with this uid (R40).
+///
+/// # Errors
+/// [`AppError`] if there is no such root.
+pub async fn adopt_root(settings: &Settings, path: &str, uid: &str) -> Result<(), AppError> {
+    Ok(vault::open_once(settings).await?.adopt_root(path, uid).await?)
+}
+
+/// Lets the controller of a cluster carry out the deletions that its brake holds.
+///
+/// # Errors
+/// [`AppError`] if no such cluster is registered.
+pub async fn confirm_deletions(settings: &Settings, cluster: &str) -> Result<(), AppError> {
+    Ok(vault::open_once(settings).await?.confirm_deletions(cluster).await?)
+}
+
+/// The definitions of the custom resources: file name and YAML.
+#[must_use]
+pub fn crds() -> Vec<(&'static str, String)> {
+    k8s::crd::crds()
+}

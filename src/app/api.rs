@@ -1,0 +1,90 @@
+//! The API process.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+
+use super::process::{Process, bind};
+use super::{AppError, vault};
+use crate::http::{self, Api, Limits, ServerOptions, TlsFiles};
+use crate::service::Vault;
+use crate::service::auth::Bootstrapped;
+use crate::settings::{Http, Settings};
+
+/// Serves the API until told to stop.
+///
+/// # Errors
+/// [`AppError`] if it cannot start, or a part of it died.
+pub async fn api(settings: &Settings) -> Result<(), AppError> {
+    // What can be refused without waiting for anything comes first.
+    let pool = vault::pool(settings, settings.database.runtime()?, "aether-vault api")?;
+    let keys = vault::root_keys(settings)?;
+    let mut process = Process::start(settings, settings.metrics.listen)?;
+    let listener = bind("api", settings.http.listen)?;
+
+    let opened = vault::open(settings, &pool, &keys, &process.registry, &process.shutdown.drain).await?;
+    let Some(vault) = opened else { return Ok(()) };
+    process.run_background(&vault);
+    process.parts.spawn(
+        "root key file",
+        vault::follow_key_file(keys, process.shutdown.drain.clone()),
+    );
+    bootstrap(&vault, settings).await?;
+    let seen = Arc::clone(&vault);
+    process.ready_when(move || {
+        let vault = Arc::clone(&seen);
+        async move { vault.readiness().await }.boxed()
+    });
+
+    let limits = Limits {
+        body: settings.http.body_limit.as_usize(),
+        request_timeout: settings.http.request_timeout.get(),
+        trusted_proxies: settings.http.trusted_proxies.clone(),
+    };
+    let router = http::router(Api::new(
+        vault,
+        process.readiness(),
+        limits,
+        process.http_metrics.clone(),
+    ));
+    let options = server_options(&settings.http);
+    let (metrics, drain, served) = (
+        process.http_metrics.clone(),
+        process.shutdown.drain.clone(),
+        process.served.clone(),
+    );
+    process.parts.spawn("api listener", async move {
+        let _served = served.drop_guard();
+        listener.serve(router, options, &metrics, drain).await
+    });
+    tracing::info!("serving");
+    process.run().await
+}
+
+async fn bootstrap(vault: &Arc<Vault>, settings: &Settings) -> Result<(), AppError> {
+    let Some(file) = &settings.bootstrap.credential_file else {
+        return Ok(());
+    };
+    if vault.auth().bootstrap(file).await? == Bootstrapped::Yes {
+        tracing::warn!(
+            file = %file.display(),
+            "made the first administrator, 'admin'; the file holds a one-time password: log in with it and a password of your own"
+        );
+    }
+    Ok(())
+}
+
+fn server_options(http: &Http) -> ServerOptions {
+    let tls = http
+        .tls
+        .cert_file
+        .clone()
+        .zip(http.tls.key_file.clone())
+        .map(|(cert, key)| TlsFiles { cert, key });
+    ServerOptions {
+        tls,
+        max_connections: http.max_connections as usize,
+        header_timeout: http.header_timeout.get(),
+        drain_timeout: http.drain_timeout.get(),
+    }
+}

@@ -1,0 +1,146 @@
+//! Opening the vault: pool, root keys, and patience with a database that is not there yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+
+use super::AppError;
+use crate::crypto::keyring::Keyring;
+use crate::crypto::password::Argon2Settings;
+use crate::crypto::provider::FileKeyProvider;
+use crate::service::auth::{PasswordSettings, TokenSettings};
+use crate::service::context::SystemClock;
+use crate::service::error::Reason;
+use crate::service::{Metrics, Vault, VaultConfig};
+use crate::settings::{Auth, Dsn, Settings};
+use crate::store::Pool;
+use crate::store::pool::{PoolOptions, connect_lazy};
+
+/// How soon to try again when the database is not there, at first and at most.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// Most password checks at a time when the setting leaves it open.
+const PASSWORD_CHECKS: usize = 4;
+
+/// Connections of the serving role.
+pub(super) fn pool(settings: &Settings, dsn: &Dsn, name: &'static str) -> Result<Pool, AppError> {
+    let database = &settings.database;
+    let options = PoolOptions {
+        max_connections: database.pool_max,
+        acquire_timeout: database.acquire_timeout.get(),
+        statement_timeout: database.statement_timeout.get(),
+        application_name: name,
+    };
+    Ok(connect_lazy(dsn.expose(), &options)?)
+}
+
+/// The root keys of the settings.
+pub(super) fn root_keys(settings: &Settings) -> Result<Arc<FileKeyProvider>, AppError> {
+    let provider = FileKeyProvider::open(settings.keys.file()?);
+    provider
+        .map(Arc::new)
+        .map_err(|error| AppError::Failed(error.to_string()))
+}
+
+/// Opens the vault once; for commands.
+pub(super) async fn open_once(settings: &Settings) -> Result<Arc<Vault>, AppError> {
+    let metrics = Metrics::register(&Registry::new()).map_err(|error| AppError::Failed(error.to_string()))?;
+    let pool = pool(settings, settings.database.runtime()?, "aether-vault command")?;
+    Ok(Vault::open(config(settings, pool, root_keys(settings)?, metrics)?).await?)
+}
+
+/// Opens the vault; waits as long as the database is not there, so that a process may start before it. `None` if the process was told
+/// to stop first.
+pub(super) async fn open(
+    settings: &Settings,
+    pool: &Pool,
+    keys: &Arc<FileKeyProvider>,
+    registry: &Registry,
+    stop: &CancellationToken,
+) -> Result<Option<Arc<Vault>>, AppError> {
+    let metrics = Metrics::register(registry).map_err(|error| AppError::Failed(error.to_string()))?;
+    let mut wait = FIRST_RETRY;
+    loop {
+        let config = config(settings, pool.clone(), Arc::clone(keys), metrics.clone())?;
+        let error = match Vault::open(config).await {
+            Ok(vault) => return Ok(Some(vault)),
+            Err(error) if error.reason() == Reason::StoreUnavailable => error,
+            Err(error) => return Err(error.into()),
+        };
+        tracing::warn!(
+            problem = error.message(),
+            cause = error.source_for_log(),
+            "the vault cannot be opened yet; trying again"
+        );
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(LAST_RETRY),
+        }
+    }
+}
+
+/// Reads the key file again when it changes, until told to stop. A broken file leaves the keys as they are.
+pub(super) async fn follow_key_file(keys: Arc<FileKeyProvider>, stop: CancellationToken) -> Result<(), AppError> {
+    let mut complained = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(Duration::from_secs(10)) => {}
+        }
+        match keys.reload() {
+            Ok(changed) => {
+                complained = false;
+                if changed {
+                    tracing::info!("the root key file was read again");
+                }
+            }
+            Err(error) if !complained => {
+                complained = true;
+                tracing::error!(%error, "the changed root key file cannot be used; the keys stay as they are");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn config(
+    settings: &Settings,
+    pool: Pool,
+    keys: Arc<FileKeyProvider>,
+    metrics: Metrics,
+) -> Result<VaultConfig, AppError> {
+    Ok(VaultConfig {
+        pool,
+        listen_dsn: settings.database.listen()?.expose().to_owned(),
+        keyring: Keyring::new(keys),
+        tokens: TokenSettings {
+            issuer: settings.auth.issuer.clone(),
+            audience: settings.auth.audience.clone(),
+            ttl: settings.auth.access_token_ttl.get(),
+        },
+        passwords: passwords(&settings.auth),
+        cache_bytes: settings.cache.max_bytes.get(),
+        metrics,
+        clock: Arc::new(SystemClock),
+    })
+}
+
+fn passwords(auth: &Auth) -> PasswordSettings {
+    let argon2 = &auth.argon2;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let concurrency = match argon2.concurrency {
+        0 => cores.min(PASSWORD_CHECKS),
+        set => set as usize,
+    };
+    PasswordSettings {
+        argon2: Argon2Settings {
+            memory_kib: argon2.memory_kib,
+            iterations: argon2.iterations,
+            parallelism: argon2.parallelism,
+        },
+        concurrency,
+        queue: argon2.queue as usize,
+    }
+}

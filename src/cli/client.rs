@@ -1,0 +1,242 @@
+//! The API as client commands see it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::{Method, StatusCode, Url};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+use super::files::read_secret;
+use crate::domain::path::RecordPath;
+
+/// The server to speak to.
+#[derive(Args)]
+pub(super) struct ServerArgs {
+    /// Address of the API
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "AETHER_VAULT_ADDR",
+        default_value = "http://127.0.0.1:8200",
+        help_heading = "Server"
+    )]
+    address: Url,
+    /// PEM file with the certificate authority of the server
+    #[arg(long, value_name = "FILE", env = "AETHER_VAULT_CA_FILE", help_heading = "Server")]
+    ca_file: Option<PathBuf>,
+    /// Send secrets in clear to a server on another machine
+    #[arg(long, help_heading = "Server")]
+    insecure_http: bool,
+}
+
+/// The server, and the token to show it.
+#[derive(Args)]
+pub(super) struct SessionArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// File with the access token, as 'aether-vault login' writes it
+    #[arg(long, value_name = "FILE", env = "AETHER_VAULT_TOKEN_FILE", help_heading = "Server")]
+    token_file: PathBuf,
+}
+
+impl SessionArgs {
+    pub(super) fn connect(&self) -> Result<Client, Failure> {
+        let mut client = self.server.connect()?;
+        client.token = Some(read_secret(&self.token_file)?);
+        Ok(client)
+    }
+}
+
+impl ServerArgs {
+    pub(super) fn connect(&self) -> Result<Client, Failure> {
+        let local = is_loopback(&self.address);
+        match self.address.scheme() {
+            "https" => {}
+            "http" if local || self.insecure_http => {}
+            "http" => {
+                return Err(Failure::usage(
+                    "the address is http:// on another machine, and secrets would travel in clear; use https://, or --insecure-http if you mean it",
+                ));
+            }
+            _ => return Err(Failure::usage("the address must begin with https:// or http://")),
+        }
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("aether-vault/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(60))
+            // A redirect would carry the token elsewhere.
+            .redirect(reqwest::redirect::Policy::none());
+        if local {
+            builder = builder.no_proxy();
+        }
+        if let Some(file) = &self.ca_file {
+            let unusable =
+                |error: String| Failure::usage(format!("{} is no usable certificate: {error}", file.display()));
+            let pem = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
+            builder = builder.tls_certs_only(certificates);
+        }
+        let http = builder
+            .build()
+            .map_err(|error| Failure::new(format!("cannot speak HTTP: {error}")))?;
+        Ok(Client {
+            http,
+            address: self.address.clone(),
+            token: None,
+        })
+    }
+}
+
+/// A server, and perhaps a token.
+pub(super) struct Client {
+    http: reqwest::Client,
+    address: Url,
+    token: Option<SecretString>,
+}
+
+/// What the command shows of a problem.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem {
+    title: String,
+    reason: String,
+    detail: String,
+    request_id: String,
+}
+
+impl Client {
+    /// Sends a request to an endpoint below `/api/v1/` and answers the body of a 2xx.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        endpoint: &str,
+        query: &[(&str, &str)],
+        body: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let mut url = self.address.clone();
+        url.set_path(&format!(
+            "{}/api/v1/{endpoint}",
+            self.address.path().trim_end_matches('/')
+        ));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.http.request(method, url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(bytes::Bytes::from_owner(body));
+        }
+        let unreachable = |error: reqwest::Error| {
+            Failure::unreachable(format!(
+                "cannot reach {}: {}; is the address right, and does the server run?",
+                self.address,
+                root_cause(&error)
+            ))
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let body = Zeroizing::new(response.bytes().await.map_err(unreachable)?.to_vec());
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(refused(status, &body))
+        }
+    }
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> Failure {
+    let message = match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => {
+            format!(
+                "{} ({}): {}\nrequest id {}",
+                problem.title, problem.reason, problem.detail, problem.request_id
+            )
+        }
+        Err(_) => format!("the server answered {status}, and not as Aether Vault does; is the address right?"),
+    };
+    Failure::of_status(status.as_u16(), message)
+}
+
+/// Parses a record path as an argument.
+pub(super) fn record_path(text: &str) -> Result<RecordPath, String> {
+    RecordPath::parse(text).map_err(|error| error.to_string())
+}
+
+/// Reads an answer of the API.
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body)
+        .map_err(|_| Failure::new("the server's answer is not understood; are client and server of one release?"))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url
+        .host_str()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(address: &str, insecure_http: bool) -> ServerArgs {
+        ServerArgs {
+            address: address.parse().unwrap(),
+            ca_file: None,
+            insecure_http,
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_travel_in_clear_by_accident() {
+        crate::lifecycle::prepare_process().unwrap();
+        for (address, insecure, fine) in [
+            ("http://127.0.0.1:8200", false, true),
+            ("http://[::1]:8200", false, true),
+            ("http://localhost:8200", false, true),
+            ("https://vault.example", false, true),
+            ("http://vault.example", false, false),
+            ("http://vault.example", true, true),
+            ("http://127.0.0.1.example", false, false),
+            ("ftp://127.0.0.1", false, false),
+        ] {
+            assert_eq!(server(address, insecure).connect().is_ok(), fine, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_problem_becomes_a_message_and_an_exit_code() {
+        let body = br#"{"type":"t","title":"There is no such record","status":404,"reason":"PathNotFound","detail":"d","requestId":"r"}"#;
+        let failure = refused(StatusCode::NOT_FOUND, body);
+        assert_eq!(
+            failure.message,
+            "There is no such record (PathNotFound): d\nrequest id r"
+        );
+        assert_eq!(failure.code, 4);
+        assert!(
+            refused(StatusCode::BAD_GATEWAY, b"<html>")
+                .message
+                .contains("not as Aether Vault does")
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! `get`: reads a record.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use base64::Engine as _;
+use clap::Args;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use super::client::{SessionArgs, parse, record_path};
+use super::failure::{Failure, code};
+use crate::domain::path::RecordPath;
+
+/// Prints the keys of a record, one a line, with their values masked.
+#[derive(Args)]
+pub(super) struct GetArgs {
+    /// Path of the record, such as shared/smtp
+    #[arg(value_parser = record_path)]
+    path: RecordPath,
+    /// This version rather than the current one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    version: Option<i64>,
+    /// This key only; with --show its value alone, byte for byte
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Print values
+    #[arg(long)]
+    show: bool,
+    #[command(flatten)]
+    session: SessionArgs,
+}
+
+#[derive(Deserialize)]
+struct Record<'a> {
+    version: i64,
+    #[serde(borrow)]
+    data: BTreeMap<String, &'a RawValue>,
+    #[serde(default)]
+    binary: BTreeMap<String, String>,
+}
+
+enum Value {
+    Text(Zeroizing<String>),
+    Bytes(Zeroizing<Vec<u8>>),
+}
+
+pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
+    let version = args.version.map(|version| version.to_string());
+    let query: Vec<_> = version.iter().map(|version| ("version", version.as_str())).collect();
+    let answer = args
+        .session
+        .connect()?
+        .send(Method::GET, &format!("records/{}", args.path), &query, None)
+        .await?;
+    let record: Record<'_> = parse(&answer)?;
+    let version = record.version;
+    let mut values = values(record)?;
+    if let Some(key) = &args.key {
+        let value = values.remove(key).ok_or_else(|| Failure {
+            code: code::NOT_THERE,
+            message: format!(
+                "version {version} of {} has no key '{key}'; it has: {}",
+                args.path,
+                keys(&values)
+            ),
+        })?;
+        if args.show {
+            return write_raw(&value);
+        }
+        values = BTreeMap::from([(key.clone(), value)]);
+    }
+    println!("{}  version {version}", args.path);
+    let width = values.keys().map(String::len).max().unwrap_or(0);
+    for (key, value) in &values {
+        match value {
+            _ if !args.show => println!("{key:width$}  ********"),
+            Value::Text(text) => println!("{key:width$}  {}", text.as_str()),
+            Value::Bytes(bytes) => println!("{key:width$}  ({} bytes; --key {key} --show prints them)", bytes.len()),
+        }
+    }
+    Ok(())
+}
+
+/// Strings without their JSON escapes, other JSON as it is, bytes decoded.
+fn values(record: Record<'_>) -> Result<BTreeMap<String, Value>, Failure> {
+    let mut values = BTreeMap::new();
+    for (key, json) in record.data {
+        let text = if json.get().starts_with('"') {
+            parse::<String>(json.get().as_bytes())?
+        } else {
+            json.get().to_owned()
+        };
+        values.insert(key, Value::Text(Zeroizing::new(text)));
+    }
+    for (key, text) in record.binary {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text.as_bytes());
+        let bytes = bytes.map_err(|_| Failure::new("the server's answer is not understood"))?;
+        values.insert(key, Value::Bytes(Zeroizing::new(bytes)));
+    }
+    Ok(values)
+}
+
+fn keys(values: &BTreeMap<String, Value>) -> String {
+    values.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn write_raw(value: &Value) -> Result<(), Failure> {
+    let bytes = match value {
+        Value::Text(text) => text.as_bytes(),
+        Value::Bytes(bytes) => bytes,
+    };
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::new(format!("cannot write: {error}")))
+}

@@ -1,0 +1,55 @@
+//! `api` and `controller`: the two processes of an installation.
+
+use clap::Args;
+
+use super::SettingsArgs;
+use super::failure::Failure;
+use crate::settings::{Loaded, Overrides};
+use crate::{app, telemetry};
+
+/// Serves the REST API until SIGTERM or SIGINT, then drains.
+#[derive(Args)]
+pub(super) struct ApiArgs {
+    /// Address and port of the API [setting: http.listen]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Args)]
+struct CommonArgs {
+    /// Address and port of metrics and health [setting: metrics.listen, or controller.metrics_listen]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<String>,
+    /// text or json [setting: log.format]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+pub(super) fn api(settings: &SettingsArgs, args: &ApiArgs) -> Result<(), Failure> {
+    let mut overrides = Overrides::default();
+    overrides.flag("--listen", "http.listen", args.listen.as_deref());
+    overrides.flag(
+        "--metrics-listen",
+        "metrics.listen",
+        args.common.metrics_listen.as_deref(),
+    );
+    let loaded = start(settings, overrides, &args.common)?;
+    Ok(on_all_cores(app::api(&loaded.settings))?)
+}
+
+fn start(settings: &SettingsArgs, mut overrides: Overrides, args: &CommonArgs) -> Result<Loaded, Failure> {
+    overrides.flag("--log-format", "log.format", args.log_format.as_deref());
+    let loaded = settings.load(overrides)?;
+    telemetry::start_log(&loaded.settings.log)
+        .map_err(|error| Failure::new(format!("cannot start the log: {error}")))?;
+    Ok(loaded)
+}
+
+fn on_all_cores<T>(task: impl Future<Output = Result<T, app::AppError>>) -> Result<T, app::AppError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime
+        .map_err(|error| app::AppError::Failed(format!("cannot start: {error}")))?
+        .block_on(task)
+}
