@@ -8,5 +8,7 @@
     reason = "a test fails by panicking, and its support is nobody's API"
 )]
 
+mod architecture;
+mod http;
 mod service;
 mod support;

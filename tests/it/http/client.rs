@@ -1,0 +1,130 @@
+//! The API's router, called without a socket.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aether_vault::http::{Api, HttpMetrics, Limits, Readiness, router};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, Request, StatusCode};
+use futures::FutureExt as _;
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use crate::support::database::TestDatabase;
+use crate::support::vault::TestVault;
+
+/// Bytes that a body of these tests may have.
+pub const BODY_LIMIT: usize = 3 << 20;
+
+/// A vault behind its REST door.
+pub struct TestApi {
+    pub database: TestDatabase,
+    pub vault: TestVault,
+    pub router: Router,
+    pub token: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON; null if there is none.
+    pub fn json(&self) -> Value {
+        if self.text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&self.text).unwrap()
+        }
+    }
+
+    /// Status and reason of a problem.
+    pub fn problem(&self) -> (u16, String) {
+        let reason = self.json()["reason"].as_str().unwrap_or_default().to_owned();
+        (self.status.as_u16(), reason)
+    }
+
+    /// What a problem says.
+    pub fn detail(&self) -> String {
+        self.json()["detail"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A header, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl TestApi {
+    /// Opens a new vault with an administrator who is logged in.
+    pub async fn new() -> Self {
+        let database = TestDatabase::new().await;
+        let vault = TestVault::open(&database).await;
+        let token = vault.admin_token().await.expose_secret().to_owned();
+        let router = router_of(&vault);
+        Self {
+            database,
+            vault,
+            router,
+            token,
+        }
+    }
+
+    /// Sends a request as the administrator.
+    pub async fn call(&self, method: &str, uri: &str, body: Option<Value>) -> Answer {
+        self.send(self.request(method, uri, body)).await
+    }
+
+    /// A request as the administrator.
+    pub fn request(&self, method: &str, uri: &str, body: Option<Value>) -> Request<Body> {
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("authorization", format!("Bearer {}", self.token));
+        match body {
+            Some(body) => request
+                .header("content-type", "application/json")
+                .body(Body::from(body.to_string()))
+                .unwrap(),
+            None => request.body(Body::empty()).unwrap(),
+        }
+    }
+
+    /// Sends any request.
+    pub async fn send(&self, mut request: Request<Body>) -> Answer {
+        request
+            .extensions_mut()
+            .insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+}
+
+/// The router over a vault, registered with its metrics.
+pub fn router_of(vault: &TestVault) -> Router {
+    let seen = vault.vault.clone();
+    let readiness = Readiness::new(move || {
+        let vault = seen.clone();
+        async move { vault.readiness().await }.boxed()
+    });
+    let limits = Limits {
+        body: BODY_LIMIT,
+        request_timeout: Duration::from_secs(20),
+        trusted_proxies: Vec::new(),
+    };
+    let metrics = HttpMetrics::register(&vault.registry).unwrap();
+    router(Api::new(vault.vault.clone(), readiness, limits, metrics))
+}

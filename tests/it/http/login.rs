@@ -1,0 +1,107 @@
+//! Logging in over REST.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+
+use super::client::{Answer, TestApi, router_of};
+use crate::support::database::TestDatabase;
+use crate::support::vault::{ADMIN_PASSWORD, TestVault};
+
+async fn login(api: &TestApi, body: Value) -> Answer {
+    let request = Request::builder()
+        .method("POST")
+        .uri("/api/v1/auth/login")
+        .header("content-type", "application/json");
+    api.send(request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+#[tokio::test]
+async fn r03_a_wrong_password_and_an_unknown_name_get_the_same_answer() {
+    let api = TestApi::new().await;
+    let mut seen = Vec::new();
+    for name in [
+        "admin",
+        "ADMIN",
+        "nobody",
+        "",
+        "a\u{0}b",
+        "\u{202e}admin",
+        "' OR 1=1 --",
+    ] {
+        let answer = login(&api, json!({"username": name, "password": "wrong"})).await;
+        let mut body = answer.json();
+        body["requestId"] = Value::Null;
+        seen.push((answer.status, body, answer.header("www-authenticate").to_owned()));
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!((seen[0].0.as_u16(), &seen[0].1["reason"]), (401, &json!("LoginFailed")));
+    assert_eq!(
+        api.database
+            .count("SELECT count(*) FROM sessions WHERE revoked_at IS NULL")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn every_spelling_of_a_name_logs_in_as_the_same_user() {
+    let api = TestApi::new().await;
+    for name in ["admin", "Admin", " ADMIN ", "ａｄｍｉｎ"] {
+        let answer = login(&api, json!({"username": name, "password": ADMIN_PASSWORD})).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text);
+        assert_eq!(answer.json()["tokenType"], "Bearer");
+    }
+}
+
+#[tokio::test]
+async fn a_one_time_password_has_to_be_replaced() {
+    let database = TestDatabase::new().await;
+    let vault = TestVault::open(&database).await;
+    let file = vault.folder.path().join("first-admin");
+    vault.vault.auth().bootstrap(&file).await.unwrap();
+    let one_time = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    let router = router_of(&vault);
+    let api = TestApi {
+        database,
+        vault,
+        router,
+        token: String::new(),
+    };
+
+    let attempt = |new: Option<&str>| {
+        let mut body = json!({"username": "admin", "password": one_time});
+        if let Some(new) = new {
+            body["newPassword"] = json!(new);
+        }
+        body
+    };
+    assert_eq!(
+        login(&api, attempt(None)).await.problem(),
+        (403, "PasswordChangeRequired".into())
+    );
+    assert_eq!(
+        login(&api, attempt(Some("short"))).await.problem(),
+        (422, "PasswordTooWeak".into())
+    );
+    assert_eq!(
+        login(&api, attempt(Some(&one_time))).await.problem(),
+        (422, "PasswordTooWeak".into())
+    );
+    assert_eq!(api.database.count("SELECT count(*) FROM sessions").await, 0);
+    assert_eq!(login(&api, attempt(Some(ADMIN_PASSWORD))).await.status, 200);
+    assert_eq!(
+        login(&api, attempt(Some(ADMIN_PASSWORD))).await.problem(),
+        (401, "LoginFailed".into())
+    );
+}
+
+#[tokio::test]
+async fn r27_a_login_body_is_small() {
+    let api = TestApi::new().await;
+    let answer = login(&api, json!({"username": "admin", "password": "x".repeat(9000)})).await;
+    assert_eq!(answer.problem(), (413, "TooLarge".into()));
+    let answer = login(&api, json!({"username": "admin", "password": "x", "totp": "000000"})).await;
+    assert_eq!(answer.problem(), (400, "InvalidRequest".into()));
+}

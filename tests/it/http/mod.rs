@@ -1,0 +1,9 @@
+//! The REST door over a real vault: statuses, reasons, messages, and what is stored.
+
+mod access;
+mod bad_input;
+mod client;
+mod leaks;
+mod listener;
+mod login;
+mod records;

@@ -1,0 +1,193 @@
+//! The life of a record over REST.
+
+use axum::http::HeaderValue;
+use serde_json::json;
+
+use super::client::TestApi;
+
+const SMTP: &str = "/api/v1/records/shared/smtp";
+
+#[tokio::test]
+async fn a_record_is_written_read_deleted_brought_back_and_destroyed() {
+    let api = TestApi::new().await;
+    let body = json!({"data": {"user": "mailer", "port": 587}, "binary": {"blob": "AP8="}});
+    let answer = api.call("PUT", SMTP, Some(body.clone())).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("etag"), answer.header("location")),
+        (201, "\"1\"", SMTP)
+    );
+    assert_eq!(answer.json()["version"], 1);
+
+    let answer = api.call("GET", SMTP, None).await;
+    assert_eq!((answer.status.as_u16(), answer.header("etag")), (200, "\"1\""));
+    assert_eq!(
+        (&answer.json()["data"], &answer.json()["binary"]),
+        (&body["data"], &body["binary"])
+    );
+    assert_eq!(
+        (&answer.json()["path"], &answer.json()["version"]),
+        (&json!("shared/smtp"), &json!(1))
+    );
+
+    let answer = api.call("PUT", SMTP, Some(json!({"data": {"user": "other"}}))).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("etag"), answer.header("location")),
+        (200, "\"2\"", "")
+    );
+    assert_eq!(
+        api.call("GET", &format!("{SMTP}?version=1"), None).await.json()["data"]["user"],
+        "mailer"
+    );
+
+    assert_eq!(api.call("DELETE", SMTP, None).await.status, 204);
+    assert_eq!(api.call("GET", SMTP, None).await.problem(), (410, "VersionGone".into()));
+    assert_eq!(
+        api.call("POST", "/api/v1/undelete/shared/smtp", Some(json!({"versions": [2]})))
+            .await
+            .status,
+        204
+    );
+    assert_eq!(
+        api.call("GET", SMTP, None).await.json()["data"],
+        json!({"user": "other"})
+    );
+
+    assert_eq!(
+        api.call("POST", "/api/v1/destroy/shared/smtp", Some(json!({"versions": [1]})))
+            .await
+            .status,
+        204
+    );
+    assert_eq!(
+        api.call("GET", &format!("{SMTP}?version=1"), None).await.problem(),
+        (410, "VersionGone".into())
+    );
+    let versions = api.call("GET", "/api/v1/versions/shared/smtp", None).await.json();
+    let states: Vec<_> = versions["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| (&v["version"], &v["state"]))
+        .collect();
+    assert!(
+        states.contains(&(&json!(1), &json!("destroyed"))) && states.contains(&(&json!(2), &json!("live"))),
+        "{states:?}"
+    );
+}
+
+#[tokio::test]
+async fn several_versions_are_deleted_by_name() {
+    let api = TestApi::new().await;
+    for n in 1..=3 {
+        api.call("PUT", SMTP, Some(json!({"data": {"n": n}}))).await;
+    }
+    assert_eq!(
+        api.call("DELETE", &format!("{SMTP}?versions=1,2"), None).await.status,
+        204
+    );
+    assert_eq!(
+        api.call("GET", &format!("{SMTP}?version=2"), None).await.problem(),
+        (410, "VersionGone".into())
+    );
+    assert_eq!(api.call("GET", SMTP, None).await.json()["data"]["n"], 3);
+}
+
+#[tokio::test]
+async fn what_a_write_expects_is_checked() {
+    let api = TestApi::new().await;
+    let body = |cas: i64| Some(json!({"data": {"a": "b"}, "cas": cas}));
+    assert_eq!(
+        api.call("PUT", SMTP, body(1)).await.problem(),
+        (409, "CheckAndSetFailed".into())
+    );
+    assert_eq!(api.call("PUT", SMTP, body(0)).await.status, 201);
+    assert_eq!(
+        api.call("PUT", SMTP, body(0)).await.problem(),
+        (409, "CheckAndSetFailed".into())
+    );
+    assert_eq!(api.call("PUT", SMTP, body(1)).await.status, 200);
+
+    for (header, value, status) in [
+        ("if-match", "\"1\"", 412),
+        ("if-none-match", "*", 412),
+        ("if-match", "\"2\"", 200),
+    ] {
+        let mut request = api.request("PUT", SMTP, Some(json!({"data": {"a": "c"}})));
+        request.headers_mut().insert(header, HeaderValue::from_static(value));
+        assert_eq!(api.send(request).await.status, status, "{header}: {value}");
+    }
+    let mut both = api.request("PUT", SMTP, body(3));
+    both.headers_mut().insert("if-match", HeaderValue::from_static("\"3\""));
+    assert_eq!(api.send(both).await.problem(), (400, "InvalidRequest".into()));
+    assert_eq!(api.call("GET", SMTP, None).await.json()["version"], 3);
+
+    let mut delete = api.request("DELETE", SMTP, None);
+    delete
+        .headers_mut()
+        .insert("if-match", HeaderValue::from_static("\"1\""));
+    assert_eq!(api.send(delete).await.problem(), (400, "InvalidRequest".into()));
+    assert_eq!(api.call("GET", SMTP, None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_list_shows_folders_records_and_pages() {
+    let api = TestApi::new().await;
+    for path in ["shared/a", "shared/b/x", "shared/b/y", "shared/c", "shared/d/x"] {
+        assert_eq!(
+            api.call("PUT", &format!("/api/v1/records/{path}"), Some(json!({"data": {}})))
+                .await
+                .status,
+            201
+        );
+    }
+    let paths = |answer: &super::client::Answer| -> Vec<String> {
+        answer.json()["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["path"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let direct = api.call("GET", "/api/v1/list/shared", None).await;
+    assert_eq!(paths(&direct), ["shared/a", "shared/b/", "shared/c", "shared/d/"]);
+    assert_eq!(direct.json()["items"][1], json!({"path": "shared/b/", "folder": true}));
+    assert_eq!(
+        direct.json()["items"][0],
+        json!({"path": "shared/a", "version": 1, "state": "live"})
+    );
+    assert_eq!(paths(&api.call("GET", "/api/v1/list", None).await), ["shared/"]);
+
+    for (uri, expected) in [
+        (
+            "/api/v1/list/shared?limit=1",
+            vec!["shared/a", "shared/b/", "shared/c", "shared/d/"],
+        ),
+        (
+            "/api/v1/list?recursive=true&limit=2",
+            vec!["shared/a", "shared/b/x", "shared/b/y", "shared/c", "shared/d/x"],
+        ),
+    ] {
+        let (mut seen, mut next) = (Vec::new(), String::new());
+        for _ in 0..10 {
+            let answer = api.call("GET", &format!("{uri}{next}"), None).await;
+            seen.extend(paths(&answer));
+            match answer.json()["next"].as_str() {
+                Some(cursor) => next = format!("&after={cursor}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen, expected, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_there_is_404() {
+    let api = TestApi::new().await;
+    for (method, uri) in [("GET", SMTP), ("DELETE", SMTP), ("GET", "/api/v1/versions/shared/smtp")] {
+        assert_eq!(
+            api.call(method, uri, None).await.problem(),
+            (404, "PathNotFound".into()),
+            "{method} {uri}"
+        );
+    }
+}
