@@ -42,9 +42,13 @@ impl Auth<'_> {
     /// [`Reason::LoginFailed`] for an unknown name, a wrong password and a disabled user alike, after the same work (R3);
     /// [`Reason::PasswordChangeRequired`], [`Reason::PasswordTooWeak`], [`Reason::Busy`], and those of the store.
     pub async fn login(&self, request: LoginRequest, info: RequestInfo) -> Result<AccessToken> {
-        let user = users::find_by_name(&self.vault.pool, &canonical_name(&request.name))
-            .await
-            .map_err(store_failed)?;
+        let name = canonical_name(&request.name);
+        // Postgres takes no NUL in a text, so nobody has such a name.
+        let user = if name.contains('\0') {
+            None
+        } else {
+            users::find_by_name(&self.vault.pool, &name).await.map_err(store_failed)?
+        };
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let right = self.vault.passwords.verify(request.password.clone(), hash).await?;
         let user = match user {
