@@ -4,11 +4,13 @@
 //! reported, with its own reason; nothing is made of a part.
 
 mod data;
+mod extract;
 mod project;
 
 use std::collections::BTreeSet;
 
 pub use data::SecretData;
+pub use extract::{BadProperty, Decode, Part, Property};
 pub use project::{Fault, FaultKind, Fetched};
 
 use super::path::RecordPath;
@@ -45,6 +47,15 @@ pub enum ValueRule {
         /// Its key.
         key: KeyName,
     },
+    /// A part of a key of a record.
+    Extract {
+        /// The record.
+        source: Source,
+        /// Its key.
+        key: KeyName,
+        /// Which part.
+        part: Part,
+    },
     /// A text with values filled in.
     Template(Template),
 }
@@ -75,7 +86,7 @@ impl Projection {
         let mut all: BTreeSet<Source> = self.data_from.iter().map(|rule| rule.source.clone()).collect();
         for rule in &self.data {
             match &rule.value {
-                ValueRule::Copy { source, .. } => {
+                ValueRule::Copy { source, .. } | ValueRule::Extract { source, .. } => {
                     all.insert(source.clone());
                 }
                 ValueRule::Template(template) => {

@@ -5,7 +5,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::{Projection, SecretData, Source, ValueRule};
+use super::extract::NoPart;
+use super::{Part, Projection, SecretData, Source, ValueRule};
 use crate::domain::limits::MAX_SECRET_BYTES;
 use crate::domain::path::RecordPath;
 use crate::domain::record::KeyName;
@@ -34,6 +35,35 @@ pub enum FaultKind {
         /// The key.
         key: String,
     },
+    /// A part is to be taken of a value that is not JSON.
+    #[error("key '{key}' of '{path}' is not JSON, so it has no properties; leave `property` out")]
+    NotJson {
+        /// The record.
+        path: RecordPath,
+        /// The key.
+        key: String,
+    },
+    /// A JSON value lacks a property, or has null there.
+    #[error("key '{key}' of '{path}' has no property '{property}'; add it to the value, or name another")]
+    PropertyMissing {
+        /// The record.
+        path: RecordPath,
+        /// The key.
+        key: String,
+        /// The property.
+        property: String,
+    },
+    /// What is to be decoded is not base64.
+    #[error("key '{key}' of '{path}' is not standard base64; leave `decode` out, or encode the value")]
+    NotBase64 {
+        /// The record.
+        path: RecordPath,
+        /// The key.
+        key: String,
+    },
+    /// The record was not among those that were read, although [`Projection::references`] names it.
+    #[error("'{0}' was not read")]
+    NotRead(RecordPath),
     /// A key is made twice.
     #[error("the key is made twice, by {0} and by {1}; rename one, or give dataFrom a prefix")]
     KeyConflict(String, String),
@@ -67,6 +97,8 @@ impl FaultKind {
                 fault: TemplateFault::KeyMissing { .. },
                 ..
             }) => "KeyMissing",
+            Self::NotJson { .. } | Self::PropertyMissing { .. } | Self::NotBase64 { .. } => "InvalidValue",
+            Self::NotRead(_) => "PathNotFound",
             Self::KeyConflict(..) => "KeyConflict",
             Self::BadName(_) => "InvalidSpec",
             Self::Template(_) => "TemplateError",
@@ -95,7 +127,8 @@ impl Projection {
         let context = self.context(fetched, meta);
         for rule in &self.data {
             let value = match &rule.value {
-                ValueRule::Copy { source, key } => making.copy(source, key),
+                ValueRule::Copy { source, key } => making.copy(source, key, &Part::default()),
+                ValueRule::Extract { source, key, part } => making.copy(source, key, part),
                 ValueRule::Template(template) => template.render(&context).map_err(FaultKind::Template),
             };
             match value {
@@ -113,7 +146,7 @@ impl Projection {
         let current = |path: &RecordPath| fetched.get(&Source::current(path.clone())).cloned();
         let named = self.data.iter().filter_map(|rule| match &rule.value {
             ValueRule::Template(template) => Some(template.records()),
-            ValueRule::Copy { .. } => None,
+            ValueRule::Copy { .. } | ValueRule::Extract { .. } => None,
         });
         let records = named
             .flatten()
@@ -134,22 +167,36 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
-    fn copy(&self, source: &Source, key: &KeyName) -> Result<Zeroizing<Vec<u8>>, FaultKind> {
-        let value = self
-            .fetched
-            .get(source)
-            .and_then(|record| record.data.get(key.as_str()));
-        let missing = || FaultKind::KeyMissing {
-            path: source.path.clone(),
-            key: key.to_string(),
+    fn copy(&self, source: &Source, key: &KeyName, part: &Part) -> Result<Zeroizing<Vec<u8>>, FaultKind> {
+        let Some(record) = self.fetched.get(source) else {
+            return Err(FaultKind::NotRead(source.path.clone()));
         };
-        value
-            .map(|value| Zeroizing::new(value.as_bytes().to_vec()))
-            .ok_or_else(missing)
+        let (path, name) = (source.path.clone(), key.to_string());
+        let Some(value) = record.data.get(key.as_str()) else {
+            return Err(FaultKind::KeyMissing { path, key: name });
+        };
+        part.of(value).map_err(|fault| match fault {
+            NoPart::NotJson => FaultKind::NotJson { path, key: name },
+            NoPart::NotBase64 => FaultKind::NotBase64 { path, key: name },
+            NoPart::NoProperty => FaultKind::PropertyMissing {
+                path,
+                key: name,
+                property: part
+                    .property
+                    .as_ref()
+                    .map(|property| property.as_str().to_owned())
+                    .unwrap_or_default(),
+            },
+        })
     }
 
     fn take_all(&mut self, source: &Source, prefix: &str, by: &str) {
-        let Some(record) = self.fetched.get(source) else { return };
+        let Some(record) = self.fetched.get(source) else {
+            // A Secret without these keys would pass for complete.
+            let kind = FaultKind::NotRead(source.path.clone());
+            self.faults.push(Fault { key: None, kind });
+            return;
+        };
         for (key, value) in record.data.iter() {
             match KeyName::parse(format!("{prefix}{key}")) {
                 Ok(name) => self.add(name, Zeroizing::new(value.as_bytes().to_vec()), by.to_owned()),
@@ -195,158 +242,5 @@ impl Making<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::super::{FromRule, KeyRule};
-    use super::*;
-    use crate::domain::record::{RecordData, Value, Version};
-    use crate::domain::template::Template;
-
-    fn path(text: &str) -> RecordPath {
-        RecordPath::parse(text).unwrap()
-    }
-
-    fn key(text: &str) -> KeyName {
-        KeyName::parse(text).unwrap()
-    }
-
-    fn fetched(records: &[(&str, &[(&str, &str)])]) -> Fetched {
-        let record = |entries: &[(&str, &str)]| {
-            let map = entries.iter().map(|(k, v)| (key(k), Value::text(*v))).collect();
-            FetchedRecord {
-                version: Version::FIRST,
-                data: Arc::new(RecordData::new(map).unwrap()),
-            }
-        };
-        records
-            .iter()
-            .map(|(name, entries)| (Source::current(path(name)), record(entries)))
-            .collect()
-    }
-
-    fn projection(data: Vec<KeyRule>, data_from: Vec<FromRule>) -> Projection {
-        Projection {
-            own: path("k8s/shop/db"),
-            data,
-            data_from,
-        }
-    }
-
-    fn copy(name: &str, from: &str, its: &str) -> KeyRule {
-        KeyRule {
-            key: key(name),
-            value: ValueRule::Copy {
-                source: Source::current(path(from)),
-                key: key(its),
-            },
-        }
-    }
-
-    fn template(name: &str, text: &str) -> KeyRule {
-        KeyRule {
-            key: key(name),
-            value: ValueRule::Template(Template::parse(text, None).unwrap()),
-        }
-    }
-
-    fn all_of(from: &str, prefix: &str) -> FromRule {
-        FromRule {
-            source: Source::current(path(from)),
-            prefix: prefix.to_owned(),
-        }
-    }
-
-    fn project(projection: &Projection, records: &Fetched) -> Result<Vec<(String, String)>, Vec<Fault>> {
-        let meta = Meta {
-            namespace: "shop".into(),
-            name: "db".into(),
-            path: path("k8s/shop/db"),
-        };
-        let data = projection.project(records, &meta)?;
-        Ok(data
-            .iter()
-            .map(|(k, v)| (k.to_string(), String::from_utf8(v.to_vec()).unwrap()))
-            .collect())
-    }
-
-    fn reasons(projection: &Projection, records: &Fetched) -> Vec<(Option<String>, &'static str)> {
-        project(projection, records)
-            .unwrap_err()
-            .into_iter()
-            .map(|fault| (fault.key, fault.kind.reason()))
-            .collect()
-    }
-
-    #[test]
-    fn without_rules_every_key_of_the_own_record_appears() {
-        let projection = projection(vec![], vec![]);
-        assert_eq!(projection.references(), [Source::current(path("k8s/shop/db"))]);
-        let made = project(&projection, &fetched(&[("k8s/shop/db", &[("a", "1"), ("b", "2")])])).unwrap();
-        assert_eq!(made, [("a".into(), "1".into()), ("b".into(), "2".into())]);
-    }
-
-    #[test]
-    fn keys_are_copied_renamed_prefixed_and_rendered() {
-        let rules = vec![
-            copy("CA", "shared/pki", "crt"),
-            template("URL", "pg://{{ data.user }}@{{ records['shared/db'].data.host }}"),
-        ];
-        let projection = projection(rules, vec![all_of("shared/smtp", "SMTP_")]);
-        let records = fetched(&[
-            ("k8s/shop/db", &[("user", "u")]),
-            ("shared/pki", &[("crt", "CERT"), ("other", "x")]),
-            ("shared/db", &[("host", "db")]),
-            ("shared/smtp", &[("PORT", "25")]),
-        ]);
-        let references: Vec<_> = projection
-            .references()
-            .into_iter()
-            .map(|source| source.path.to_string())
-            .collect();
-        assert_eq!(references, ["k8s/shop/db", "shared/db", "shared/pki", "shared/smtp"]);
-        let made = project(&projection, &records).unwrap();
-        let expected = [("CA", "CERT"), ("SMTP_PORT", "25"), ("URL", "pg://u@db")];
-        assert_eq!(made, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
-    }
-
-    #[test]
-    fn every_fault_is_told_with_its_key_and_without_values() {
-        let rules = vec![
-            copy("A", "k8s/shop/db", "nope"),
-            template("B", "{{ data.nope }}"),
-            copy("C", "k8s/shop/db", "user"),
-        ];
-        let projection = projection(rules, vec![all_of("k8s/shop/db", ""), all_of("k8s/shop/db", "")]);
-        let records = fetched(&[("k8s/shop/db", &[("C", "hidden"), ("user", "hidden")])]);
-        let expected = [
-            ("C", "KeyConflict"),
-            ("user", "KeyConflict"),
-            ("A", "KeyMissing"),
-            ("B", "KeyMissing"),
-            ("C", "KeyConflict"),
-        ];
-        assert_eq!(
-            reasons(&projection, &records),
-            expected.map(|(k, r)| (Some(k.to_owned()), r))
-        );
-        for fault in project(&projection, &records).unwrap_err() {
-            assert!(!fault.to_string().contains("hidden"), "{fault}");
-        }
-    }
-
-    #[test]
-    fn a_secret_that_kubernetes_cannot_hold_is_refused() {
-        let large = "x".repeat(600 << 10);
-        let records = fetched(&[("shared/a", &[("a", &large)]), ("shared/b", &[("b", &large)])]);
-        let projection = projection(vec![], vec![all_of("shared/a", ""), all_of("shared/b", "")]);
-        assert_eq!(reasons(&projection, &records), [(None, "TargetTooLarge")]);
-    }
-
-    #[test]
-    fn a_prefix_that_makes_no_key_is_told() {
-        let records = fetched(&[("shared/a", &[("a", "1")])]);
-        let projection = projection(vec![], vec![all_of("shared/a", &"p".repeat(253))]);
-        assert_eq!(reasons(&projection, &records), [(None, "InvalidSpec")]);
-    }
-}
+#[path = "project_tests.rs"]
+mod tests;

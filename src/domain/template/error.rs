@@ -77,11 +77,13 @@ impl TemplateError {
 
     /// An error of rendering, when values are known: only its kind is used.
     pub(super) fn of_rendering(error: &Error, notes: &Notes, names: &Names) -> Self {
+        if let Some(filter) = error.source().and_then(|source| source.downcast_ref::<FilterError>()) {
+            return Self {
+                line: error.line(),
+                fault: TemplateFault::Filter(filter.0),
+            };
+        }
         let fault = match error.kind() {
-            _ if error.source().is_some_and(|source| source.is::<FilterError>()) => {
-                let filter = error.source().and_then(|source| source.downcast_ref::<FilterError>());
-                TemplateFault::Filter(filter.map_or("a filter refuses its input", |filter| filter.0))
-            }
             ErrorKind::UndefinedError => {
                 let (key, within) = notes
                     .missing()

@@ -46,10 +46,8 @@ pub(super) fn usage(source: &str) -> Result<Usage, TemplateError> {
             (Some(Token::Mark('.')), Token::Name(name)) => {
                 usage.names.insert((*name).to_owned());
             }
-            (Some(Token::Mark('|')), Token::Name(name)) => {
-                if !FILTERS.contains(name) {
-                    return fault(TemplateFault::UnknownFilter);
-                }
+            (Some(Token::Mark('|')), Token::Name(name)) if !FILTERS.contains(name) => {
+                return fault(TemplateFault::UnknownFilter);
             }
             (_, Token::Name("data")) => usage.own = true,
             (_, Token::Name("meta")) => match (after(1), after(2)) {
