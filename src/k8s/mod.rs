@@ -1,4 +1,7 @@
 //! The Kubernetes side: resource types, controllers, leader election. Imports `service`'s door, error and context, and `domain`; never
 //! `store`, `crypto` or `http`.
 
+pub mod controller;
 pub mod crd;
+pub mod metrics;
+pub mod settings;

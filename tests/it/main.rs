@@ -10,5 +10,6 @@
 
 mod architecture;
 mod http;
+mod k8s;
 mod service;
 mod support;

@@ -1,5 +1,7 @@
 //! `VaultPolicy`: who may do what with which records. Its form is that of a policy document in the API.
 
+#![expect(clippy::duplicated_attributes, reason = "each printer column has a type_ of its own")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;

@@ -3,6 +3,8 @@
 
 #[allow(dead_code, reason = "test programs of their own use the rest of it")]
 pub mod client;
+pub mod cluster;
+pub mod controller;
 pub mod database;
 #[allow(dead_code, reason = "test programs of their own use the rest of it")]
 pub mod process;

@@ -1,0 +1,11 @@
+//! `VaultSecret`: from the resource and the records to the Secret and the status.
+
+mod apply;
+pub(super) mod ownership;
+pub(super) mod plan;
+mod problem;
+pub(super) mod reconcile;
+pub(super) mod remove;
+pub(super) mod secret;
+pub(super) mod status;
+mod write_status;

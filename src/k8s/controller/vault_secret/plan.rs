@@ -1,0 +1,328 @@
+//! From a spec to what it takes: paths written out, the records to read, the keys to make. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+
+use super::problem::{Problem, Reason, Stage};
+use super::secret::Data;
+use crate::domain::generate::GenerateSpec;
+use crate::domain::path::{PathPrefix, RecordPath};
+use crate::domain::projection::{Fault, FaultKind, Fetched, FromRule, KeyRule, Projection, Source, ValueRule};
+use crate::domain::record::{KeyName, Version};
+use crate::domain::root::namespace_prefix;
+use crate::domain::template::{FetchedRecord, Meta, Template};
+use crate::k8s::controller::key::Key;
+use crate::k8s::crd::VaultSecret;
+use crate::k8s::crd::vault_secret::{DataFrom, DataItem, Generator};
+use crate::service::door::{RecordRef, SyncRecord};
+
+/// What a spec takes.
+pub(in crate::k8s::controller) struct Plan {
+    /// The own record.
+    pub(in crate::k8s::controller) own: RecordPath,
+    /// The records to read, each once.
+    pub(in crate::k8s::controller) refs: Vec<RecordRef>,
+    /// What to make if it is not there.
+    pub(in crate::k8s::controller) generate: Option<BTreeMap<KeyName, GenerateSpec>>,
+    /// The Secret.
+    pub(in crate::k8s::controller) target: Key,
+    projection: Projection,
+    meta: Meta,
+}
+
+/// Works out what a spec takes. `prefix` is the cluster's.
+///
+/// # Errors
+/// What in the spec cannot be carried out; the schema lets little of that through.
+pub(in crate::k8s::controller) fn plan(prefix: &str, object: &VaultSecret) -> Result<Plan, Problem> {
+    let spec = &object.spec;
+    let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+    let home = namespace_prefix(prefix, &namespace)
+        .ok_or_else(|| invalid(format!("namespace '{namespace}' cannot be part of a path")))?;
+    let own = match &spec.path {
+        Some(path) => parse_path("spec.path", path, &home)?,
+        None => parse_path("the resource's name", &format!("~/{name}"), &home)?,
+    };
+    let data = spec
+        .data
+        .iter()
+        .flatten()
+        .map(|item| key_rule(item, &own, &home))
+        .collect::<Result<_, _>>()?;
+    let data_from = spec
+        .data_from
+        .iter()
+        .flatten()
+        .map(|from| from_rule(from, &own, &home))
+        .collect::<Result<_, _>>()?;
+    let projection = Projection {
+        own: own.clone(),
+        data,
+        data_from,
+    };
+    let generate = spec.source.as_ref().and_then(|source| source.generate.as_ref());
+    let generate = generate
+        .map(|generate| generate.keys.iter().map(generated).collect::<Result<_, _>>())
+        .transpose()?;
+    let mut refs: Vec<RecordRef> = projection.references().into_iter().map(reference).collect();
+    // What is made is made even if nothing of it goes into the Secret.
+    if generate.is_some() && !refs.iter().any(|known| known.path == own && known.version.is_none()) {
+        refs.insert(
+            0,
+            RecordRef {
+                path: own.clone(),
+                version: None,
+            },
+        );
+    }
+    let target = spec
+        .target
+        .as_ref()
+        .and_then(|target| target.name.as_deref())
+        .unwrap_or(&name);
+    let target = Key::new(&namespace, target);
+    let meta = Meta {
+        namespace,
+        name,
+        path: own.clone(),
+    };
+    Ok(Plan {
+        own,
+        refs,
+        generate,
+        target,
+        projection,
+        meta,
+    })
+}
+
+impl Plan {
+    /// The records that it uses.
+    pub(in crate::k8s::controller) fn paths(&self) -> Vec<RecordPath> {
+        let paths: BTreeSet<_> = self.refs.iter().map(|reference| reference.path.clone()).collect();
+        paths.into_iter().collect()
+    }
+
+    /// Makes the Secret's data of the records, which come in the order of `refs`.
+    ///
+    /// # Errors
+    /// The first fault's reason, with every fault in the message.
+    pub(in crate::k8s::controller) fn project(&self, records: Vec<SyncRecord>) -> Result<Data, Problem> {
+        let fetched: Fetched = self
+            .refs
+            .iter()
+            .zip(records)
+            .map(|(reference, record)| {
+                let source = Source {
+                    path: reference.path.clone(),
+                    version: reference.version,
+                };
+                (
+                    source,
+                    FetchedRecord {
+                        version: record.head.version,
+                        data: Arc::new(record.data),
+                    },
+                )
+            })
+            .collect();
+        let made = self
+            .projection
+            .project(&fetched, &self.meta)
+            .map_err(|faults| at_fault(&faults))?;
+        Ok(Data(made.into_map()))
+    }
+}
+
+fn at_fault(faults: &[Fault]) -> Problem {
+    let reason = faults
+        .first()
+        .map_or(Reason::Internal, |fault| match fault.kind.reason() {
+            "KeyMissing" => Reason::KeyMissing,
+            "KeyConflict" => Reason::KeyConflict,
+            "TemplateError" => Reason::TemplateError,
+            "TargetTooLarge" => Reason::TargetTooLarge,
+            _ => Reason::InvalidSpec,
+        });
+    let messages: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    Problem {
+        stage: Stage::Write,
+        ..Problem::new(reason, messages.join("; "))
+    }
+}
+
+fn key_rule(item: &DataItem, own: &RecordPath, home: &PathPrefix) -> Result<KeyRule, Problem> {
+    let key = key_name(&item.key)?;
+    let value = match (&item.from, &item.template) {
+        (Some(from), None) => ValueRule::Copy {
+            source: source(from.path.as_deref(), from.version, own, home)?,
+            key: key_name(&from.key)?,
+        },
+        (None, Some(template)) => ValueRule::Template(Template::parse(template, Some(home)).map_err(|error| {
+            let fault = Fault {
+                key: Some(item.key.clone()),
+                kind: FaultKind::Template(error),
+            };
+            Problem {
+                stage: Stage::Begin,
+                ..at_fault(&[fault])
+            }
+        })?),
+        _ => return Err(invalid(format!("key '{key}': give exactly one of: from, template"))),
+    };
+    Ok(KeyRule { key, value })
+}
+
+fn from_rule(from: &DataFrom, own: &RecordPath, home: &PathPrefix) -> Result<FromRule, Problem> {
+    let source = source(from.path.as_deref(), from.version, own, home)?;
+    Ok(FromRule {
+        source,
+        prefix: from.prefix.clone().unwrap_or_default(),
+    })
+}
+
+fn source(path: Option<&str>, version: Option<i64>, own: &RecordPath, home: &PathPrefix) -> Result<Source, Problem> {
+    let path = path.map_or_else(|| Ok(own.clone()), |path| parse_path("a path", path, home))?;
+    let version = version
+        .map(Version::new)
+        .transpose()
+        .map_err(|error| invalid(error.to_string()))?;
+    Ok(Source { path, version })
+}
+
+fn generated((key, generator): (&String, &Generator)) -> Result<(KeyName, GenerateSpec), Problem> {
+    let name = key_name(key)?;
+    // The schema has the form that the domain reads.
+    let read = serde_json::to_value(generator).and_then(serde_json::from_value::<GenerateSpec>);
+    let spec = read.map_err(|_| {
+        invalid(format!(
+            "generated key '{key}' needs exactly one of: password, bytes, uuid"
+        ))
+    })?;
+    spec.validate()
+        .map_err(|error| invalid(format!("generated key '{key}': {error}")))?;
+    Ok((name, spec))
+}
+
+fn reference(source: Source) -> RecordRef {
+    RecordRef {
+        path: source.path,
+        version: source.version,
+    }
+}
+
+fn parse_path(what: &str, text: &str, home: &PathPrefix) -> Result<RecordPath, Problem> {
+    let written_out = match text.strip_prefix("~/") {
+        Some(rest) => RecordPath::parse(&format!("{home}{rest}")),
+        None => RecordPath::parse(text),
+    };
+    written_out.map_err(|error| invalid(format!("{what}: {error}")))
+}
+
+fn key_name(text: &str) -> Result<KeyName, Problem> {
+    KeyName::parse(text).map_err(|error| invalid(error.to_string()))
+}
+
+fn invalid(message: String) -> Problem {
+    Problem::new(Reason::InvalidSpec, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[expect(clippy::needless_pass_by_value, reason = "written as json! at each call")]
+    fn object(spec: Value) -> VaultSecret {
+        serde_json::from_value(json!({
+            "apiVersion": "aethervault.io/v1alpha1",
+            "kind": "VaultSecret",
+            "metadata": { "name": "orders-db", "namespace": "shop" },
+            "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    fn refs(spec: Value) -> Vec<(String, Option<i64>)> {
+        let plan = plan("k8s", &object(spec)).ok().unwrap();
+        plan.refs
+            .iter()
+            .map(|reference| (reference.path.to_string(), reference.version.map(Version::number)))
+            .collect()
+    }
+
+    fn problem(spec: Value) -> (Reason, String) {
+        let problem = plan("k8s", &object(spec)).err().unwrap();
+        assert_eq!(problem.stage, Stage::Begin);
+        (problem.reason, problem.message)
+    }
+
+    #[test]
+    fn the_path_is_the_name_below_the_namespace_unless_it_says_otherwise() {
+        for (spec, own) in [
+            (json!({}), "k8s/shop/orders-db"),
+            (json!({ "path": "~/db" }), "k8s/shop/db"),
+            (json!({ "path": "shared/pki/ca" }), "shared/pki/ca"),
+        ] {
+            assert_eq!(plan("k8s", &object(spec)).ok().unwrap().own.as_str(), own);
+        }
+    }
+
+    #[test]
+    fn every_record_that_is_named_is_read_once() {
+        let spec = json!({
+            "data": [
+                { "key": "URL", "template": "{{ data.user }}@{{ records['~/host'].data.name }}" },
+                { "key": "ca", "from": { "path": "shared/ca", "key": "crt", "version": 3 } },
+                { "key": "user", "from": { "key": "user" } },
+            ],
+            "dataFrom": [{ "path": "shared/ca", "prefix": "CA_" }],
+        });
+        assert_eq!(
+            refs(spec),
+            [
+                ("k8s/shop/orders-db".to_owned(), None),
+                ("k8s/shop/host".to_owned(), None),
+                ("shared/ca".to_owned(), None),
+                ("shared/ca".to_owned(), Some(3)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_made_is_read_even_if_the_secret_takes_nothing_of_it() {
+        let spec = json!({
+            "source": { "generate": { "keys": { "token": { "uuid": {} } } } },
+            "data": [{ "key": "ca", "from": { "path": "shared/ca", "key": "crt" } }],
+        });
+        assert_eq!(
+            refs(spec),
+            [("k8s/shop/orders-db".to_owned(), None), ("shared/ca".to_owned(), None)]
+        );
+    }
+
+    #[test]
+    fn every_generator_of_the_schema_is_one_of_the_domain() {
+        let spec = json!({ "source": { "generate": { "keys": {
+            "a": { "password": { "length": 20, "symbols": true, "symbolSet": "-_", "excludeAmbiguous": true, "upper": false } },
+            "b": { "bytes": { "length": 16, "encoding": "base64url" } },
+            "c": { "uuid": {} },
+        } } } });
+        let plan = plan("k8s", &object(spec)).ok().unwrap();
+        assert_eq!(plan.generate.unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_the_schema_cannot_see_is_refused_here() {
+        let generated = json!({ "source": { "generate": { "keys": { "a": { "password": { "symbols": true, "symbolSet": "--" } } } } } });
+        assert_eq!(problem(generated).0, Reason::InvalidSpec);
+        let (reason, message) = problem(json!({ "data": [{ "key": "URL", "template": "{{ data.x" }] }));
+        assert_eq!(reason, Reason::TemplateError);
+        assert!(message.starts_with("key 'URL': line 1: syntax error"), "{message}");
+        let (reason, _) = problem(json!({ "data": [{ "key": "URL", "template": "{{ records['../x'].data.y }}" }] }));
+        assert_eq!(reason, Reason::TemplateError);
+    }
+}

@@ -1,0 +1,574 @@
+//! One look at one `VaultSecret`: decide from memory what has to be asked, ask the vault, write the Secret if it differs, remember, say so.
+//!
+//! The order of the questions is their price: memory, one round trip to the vault without values, values, the API server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+use tracing::{debug, error, info, warn};
+
+use super::apply::{self, Done};
+use super::plan::{self, Plan};
+use super::problem::{Problem, Reason};
+use super::secret::{Data, Wanted, canonical};
+use super::status::{self, Facts, Outcome};
+use super::write_status;
+use crate::domain::actor::NamespaceName;
+use crate::domain::record::{Version, VersionState};
+use crate::domain::sync::backoff;
+use crate::k8s::controller::context::{Context, Known, Resource};
+use crate::k8s::controller::key::Key;
+use crate::k8s::controller::queue::Work;
+use crate::k8s::crd::VaultSecret;
+use crate::k8s::crd::vault_secret::{CreationPolicy, DeletionPolicy};
+use crate::service::context::ResourceOrigin;
+use crate::service::door::{Asker, Inspection, RecordHead, RecordRef, SyncRow, SyncedRecord};
+
+/// Failures in a row before a passing failure of ours shows in the status: a second without the store is no news.
+const PATIENCE: u32 = 3;
+
+/// Pause after the status could not be written: mostly, the watch has not told yet what somebody wrote.
+const STATUS_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a look ended with.
+enum Ended {
+    /// The Secret is right; what was done to it, and the own record's version.
+    Synced(Option<Version>, Done),
+    /// Suspended by its user.
+    Suspended,
+    /// Its namespace is going, and takes everything with it.
+    Leaving,
+}
+
+/// Looks at a resource once. Answers the word that metrics count it under.
+pub(in crate::k8s::controller) async fn reconcile(context: &Context, work: Work<Known>) -> &'static str {
+    let Some(resource) = context.vault_secrets.get(&work.key) else {
+        return "Gone";
+    };
+    let object = match &*resource {
+        Resource::Sound(object) => object,
+        Resource::Malformed(meta) => return malformed(context, &work.key, meta).await,
+    };
+    if object.metadata.deletion_timestamp.is_some() {
+        // Somebody's finalizer holds it. Until it is gone, nothing changes.
+        return "Leaving";
+    }
+    let uid = resource.uid();
+    let since = work.since;
+    let from_vault = work.causes.vault;
+    let planned = plan::plan(context.door.prefix(), object);
+    let ended = match &planned {
+        Ok(plan) => look(context, object, plan, work).await,
+        Err(problem) => Err(problem.clone()),
+    };
+    let plan = planned.as_ref().ok();
+    match ended {
+        Ok(Ended::Leaving) => "Leaving",
+        Ok(Ended::Suspended) => finish(context, object, plan, &Outcome::Suspended, None, "Suspended").await,
+        Ok(Ended::Synced(version, done)) => {
+            if done != Done::Nothing {
+                context.metrics.secrets.with_label_values(&[done.as_str()]).inc();
+                if from_vault {
+                    context
+                        .metrics
+                        .change_to_secret_seconds
+                        .observe(since.elapsed().as_secs_f64());
+                }
+                tell(context, object, plan, version, done);
+            }
+            finish(context, object, plan, &Outcome::Synced, version, "Synced").await
+        }
+        Err(problem) => {
+            let failures = context.notes.change(uid, |notes| {
+                notes.failures = notes.failures.saturating_add(1);
+                notes.failures
+            });
+            if problem.retried {
+                context.queue.retry(Key::of(object), backoff::delay(failures, uid));
+            }
+            if problem.unknown && failures < PATIENCE {
+                debug!(object = %Key::of(object), %problem, "trying again");
+                return problem.reason.as_str();
+            }
+            let version = context
+                .memory
+                .get(uid)
+                .zip(plan)
+                .and_then(|(row, plan)| carried(&row, plan));
+            finish(
+                context,
+                object,
+                plan,
+                &Outcome::Problem(&problem),
+                version,
+                problem.reason.as_str(),
+            )
+            .await
+        }
+    }
+}
+
+async fn look(context: &Context, object: &VaultSecret, plan: &Plan, work: Work<Known>) -> Result<Ended, Problem> {
+    let key = work.key;
+    let uid = object.uid().unwrap_or_default();
+    let generation = object.metadata.generation.unwrap_or_default();
+    if object.spec.suspend == Some(true) {
+        return Ok(Ended::Suspended);
+    }
+    let row = context.memory.get(&uid);
+    let current = row
+        .as_deref()
+        .filter(|row| row.generation == generation && row.secret_name == *plan.target.name);
+    let untouched = current.is_some_and(|row| context.untouched(row));
+    if untouched && !work.causes.vault {
+        // The echo of our own write, or of somebody's edit that changed nothing we set.
+        let version = current.and_then(|row| carried(row, plan));
+        if context.notes.get(&uid).known.is_some_and(|known| all_live(&known)) {
+            return Ok(Ended::Synced(version, Done::Nothing));
+        }
+    }
+    if let Some(winner) = contested(context, object, plan, &key) {
+        return Err(Problem::new(
+            Reason::TargetConflict,
+            format!(
+                "VaultSecret '{}' writes Secret '{}' already; choose another target.name",
+                winner.name, plan.target.name
+            ),
+        ));
+    }
+    let namespace = match context.namespaces.look_up(&key.namespace).await {
+        Ok(namespace) if namespace.terminating => return Ok(Ended::Leaving),
+        Ok(namespace) => namespace.name,
+        Err(error) => {
+            warn!(namespace = %key.namespace, %error, "cannot act for the namespace");
+            return Err(Problem::new(
+                Reason::ClusterUnavailable,
+                "the namespace cannot be read; trying again",
+            ));
+        }
+    };
+    let asker = asker(namespace, &uid, generation);
+    let known = work.known.filter(|known| known.refs == plan.refs);
+    let heads = authorised(context, &asker, object, plan, current.is_some(), known).await?;
+    if untouched && current.is_some_and(|row| row.records == synced(&plan.refs, &heads)) {
+        return Ok(Ended::Synced(own_version(plan, &heads), Done::Nothing));
+    }
+    write(context, object, plan, &asker, row.as_deref()).await
+}
+
+/// Asks whether the records may be synced and where they stand; makes the own record where that is asked for.
+async fn authorised(
+    context: &Context,
+    asker: &Asker,
+    object: &VaultSecret,
+    plan: &Plan,
+    applied: bool,
+    known: Option<Known>,
+) -> Result<Vec<RecordHead>, Problem> {
+    let mut inspections = match known {
+        Some(known) => known.inspections,
+        None => inspect(context, asker, &plan.refs).await?,
+    };
+    let note = |inspections: &[Inspection]| {
+        let known = Known {
+            refs: plan.refs.clone(),
+            inspections: inspections.to_vec(),
+        };
+        context
+            .notes
+            .change(&asker.resource.uid, |notes| notes.known = Some(known));
+    };
+    note(&inspections);
+    for (reference, inspection) in plan.refs.iter().zip(&inspections) {
+        if let Inspection::Denied { because } = inspection {
+            return Err(Problem::new(
+                Reason::PolicyDenied,
+                format!(
+                    "namespace '{}' may not sync '{}': {because}",
+                    asker.namespace.name, reference.path
+                ),
+            ));
+        }
+    }
+    if let Some(keys) = &plan.generate {
+        let at = plan
+            .refs
+            .iter()
+            .position(|reference| reference.path == plan.own && reference.version.is_none());
+        let own = at.and_then(|at| inspections.get(at));
+        let wanting = matches!(own, Some(Inspection::Absent))
+            || (!applied && matches!(own, Some(Inspection::Present(head)) if head.state == VersionState::Live));
+        if wanting {
+            let made = context.door.generate(asker, &plan.own, keys).await;
+            let (head, written) = made.map_err(|error| of_vault(object, &error, Some(&plan.own.to_string())))?;
+            if written {
+                info!(object = %Key::of(object), path = %plan.own, version = %head.version, "generated");
+            }
+            if let Some(at) = at {
+                inspections[at] = Inspection::Present(head);
+                note(&inspections);
+            }
+        }
+    }
+    plan.refs
+        .iter()
+        .zip(inspections)
+        .map(|(reference, inspection)| present(reference, inspection))
+        .collect()
+}
+
+/// The head of a record that can be read.
+fn present(reference: &RecordRef, inspection: Inspection) -> Result<RecordHead, Problem> {
+    let path = &reference.path;
+    match inspection {
+        Inspection::Present(head) if head.state == VersionState::Live => Ok(head),
+        Inspection::Present(head) => Err(Problem::new(
+            Reason::VersionGone,
+            format!(
+                "version {} of '{path}' is {}; bring it back, or write a new version",
+                head.version,
+                head.state.as_str()
+            ),
+        )),
+        Inspection::Absent => match reference.version {
+            Some(version) => Err(Problem::new(
+                Reason::VersionGone,
+                format!("'{path}' has no version {version}; name one that is kept"),
+            )),
+            None => Err(Problem::new(
+                Reason::PathNotFound,
+                format!("there is no record at '{path}'; write it, or give spec.source"),
+            )),
+        },
+        Inspection::Denied { because } => Err(Problem::new(Reason::PolicyDenied, because)),
+    }
+}
+
+async fn inspect(context: &Context, asker: &Asker, refs: &[RecordRef]) -> Result<Vec<Inspection>, Problem> {
+    let asks = [(asker.clone(), refs.to_vec())];
+    let answers = context.door.inspect(&asks).await.map_err(|error| unavailable(&error))?;
+    let answer = answers.into_iter().next();
+    answer
+        .unwrap_or_else(|| Ok(Vec::new()))
+        .map_err(|error| unavailable(&error))
+}
+
+/// Reads the values and writes the Secret if that changes anything.
+async fn write(
+    context: &Context,
+    object: &VaultSecret,
+    plan: &Plan,
+    asker: &Asker,
+    row: Option<&SyncRow>,
+) -> Result<Ended, Problem> {
+    let answers = context
+        .door
+        .read(asker, &plan.refs)
+        .await
+        .map_err(|error| of_vault(object, &error, None))?;
+    let mut records = Vec::with_capacity(answers.len());
+    for (reference, answer) in plan.refs.iter().zip(answers) {
+        records.push(answer.map_err(|error| of_vault(object, &error, Some(reference.path.as_str())))?);
+    }
+    let heads: Vec<RecordHead> = records.iter().map(|record| record.head).collect();
+    let wanted = wanted(plan, object, plan.project(records)?);
+    let hash = context.door.hash(&canonical(&wanted));
+    let unchanged =
+        row.filter(|row| row.data_hash == hash && row.secret_name == *plan.target.name && context.untouched(row));
+    let (done, secret_uid, resource_version) = match unchanged {
+        Some(row) => (
+            Done::Nothing,
+            row.secret_uid.clone(),
+            row.secret_resource_version.clone(),
+        ),
+        None => {
+            let applied = apply::apply(context, object, &wanted, row).await?;
+            (applied.done, applied.uid, applied.resource_version)
+        }
+    };
+    let next = SyncRow {
+        uid: asker.resource.uid.clone(),
+        namespace: plan.target.namespace.to_string(),
+        name: object.name_any(),
+        generation: asker.resource.generation,
+        crd_uid: context.definition_uid(),
+        delete_with_owner: deletes(object),
+        secret_name: plan.target.name.to_string(),
+        secret_uid,
+        secret_resource_version: resource_version,
+        data_hash: hash,
+        records: synced(&plan.refs, &heads),
+    };
+    if row != Some(&next) {
+        remember(context, next).await?;
+    }
+    if done == Done::Adopted {
+        apply::forget_predecessors(context, &plan.target, &asker.resource.uid).await;
+    }
+    Ok(Ended::Synced(own_version(plan, &heads), done))
+}
+
+async fn remember(context: &Context, row: SyncRow) -> Result<(), Problem> {
+    match context.door.remember(&row).await {
+        Ok(true) => {
+            context.memory.put(row);
+            Ok(())
+        }
+        Ok(false) => Err(Problem::new(
+            Reason::Internal,
+            "another replica applied a newer generation; looking again",
+        )),
+        Err(error) => Err(unavailable(&error)),
+    }
+}
+
+/// The other resource that has the better right to the target: the older one.
+fn contested(context: &Context, object: &VaultSecret, plan: &Plan, key: &Key) -> Option<Key> {
+    let age = |object: &VaultSecret| {
+        (
+            object.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            object.metadata.uid.clone(),
+        )
+    };
+    let policy = |object: &VaultSecret| {
+        object
+            .spec
+            .target
+            .as_ref()
+            .and_then(|target| target.creation_policy)
+            .unwrap_or_default()
+    };
+    context
+        .index
+        .targeting(&plan.target)
+        .into_iter()
+        .filter(|other| other != key)
+        .find(|other| {
+            let Some(resource) = context.vault_secrets.get(other) else {
+                return false;
+            };
+            let Resource::Sound(other) = &*resource else {
+                return false;
+            };
+            let both_merge = policy(object) == CreationPolicy::Merge && policy(other) == CreationPolicy::Merge;
+            !both_merge && other.metadata.deletion_timestamp.is_none() && age(other) < age(object)
+        })
+}
+
+fn wanted(plan: &Plan, object: &VaultSecret, data: Data) -> Wanted {
+    let target = object.spec.target.clone().unwrap_or_default();
+    Wanted {
+        target: plan.target.clone(),
+        data,
+        secret_type: target.secret_type,
+        labels: target.labels,
+        annotations: target.annotations,
+        immutable: target.immutable.unwrap_or(false),
+        policy: target.creation_policy.unwrap_or_default(),
+    }
+}
+
+fn deletes(object: &VaultSecret) -> bool {
+    let policy = object.spec.target.as_ref().and_then(|target| target.deletion_policy);
+    policy.unwrap_or_default() == DeletionPolicy::Delete
+}
+
+/// Who asks: the namespace as it is now, for this resource.
+pub(in crate::k8s::controller) fn asker(namespace: NamespaceName, uid: &str, generation: i64) -> Asker {
+    Asker {
+        namespace,
+        resource: ResourceOrigin {
+            uid: uid.to_owned(),
+            generation,
+        },
+    }
+}
+
+/// The records as they are remembered.
+pub(in crate::k8s::controller) fn synced(refs: &[RecordRef], heads: &[RecordHead]) -> Vec<SyncedRecord> {
+    let pairs = refs.iter().zip(heads);
+    pairs
+        .map(|(reference, head)| SyncedRecord {
+            path: reference.path.clone(),
+            version: head.version,
+            revision: head.revision,
+            pinned: reference.version.is_some(),
+        })
+        .collect()
+}
+
+fn own_version(plan: &Plan, heads: &[RecordHead]) -> Option<Version> {
+    let mut pairs = plan.refs.iter().zip(heads);
+    pairs
+        .find(|(reference, _)| reference.path == plan.own)
+        .map(|(_, head)| head.version)
+}
+
+/// The version of the own record that the Secret carries, as remembered.
+pub(in crate::k8s::controller) fn carried(row: &SyncRow, plan: &Plan) -> Option<Version> {
+    row.records
+        .iter()
+        .find(|record| record.path == plan.own)
+        .map(|record| record.version)
+}
+
+pub(in crate::k8s::controller) fn all_live(known: &Known) -> bool {
+    known
+        .inspections
+        .iter()
+        .all(|inspection| matches!(inspection, Inspection::Present(head) if head.state == VersionState::Live))
+}
+
+fn of_vault(object: &VaultSecret, error: &crate::service::error::Error, path: Option<&str>) -> Problem {
+    let mut problem = Problem::of_vault(error);
+    if problem.reason == Reason::Internal
+        && let Some(source) = error.source_for_log()
+    {
+        error!(object = %Key::of(object), %source, "the vault failed");
+    }
+    if let Some(path) = path.filter(|path| !problem.message.contains(*path)) {
+        problem.message = format!("'{path}': {}", problem.message);
+    }
+    problem
+}
+
+fn unavailable(error: &crate::service::error::Error) -> Problem {
+    Problem::of_vault(error)
+}
+
+fn tell(context: &Context, object: &VaultSecret, plan: Option<&Plan>, version: Option<Version>, done: Done) {
+    let Some(plan) = plan else { return };
+    let secret = &plan.target.name;
+    let carried = version
+        .map(|version| format!(" and carries version {version} of '{}'", plan.own))
+        .unwrap_or_default();
+    match done {
+        // A first sync is no news, and a thousand of them are a flood.
+        Done::Nothing | Done::Created => {}
+        Done::Repaired => context.events.note(
+            object,
+            "SecretRepaired",
+            format!("Secret '{secret}' had been changed or deleted and was written again"),
+        ),
+        Done::Updated => context.events.note(
+            object,
+            "SecretUpdated",
+            format!("Secret '{secret}' was written{carried}"),
+        ),
+        Done::Recreated => context.events.note(
+            object,
+            "SecretRecreated",
+            format!("Secret '{secret}' was made anew{carried}"),
+        ),
+        Done::Adopted => context.events.note(
+            object,
+            "SecretAdopted",
+            format!("Secret '{secret}' was taken over{carried}"),
+        ),
+    }
+    debug!(object = %Key::of(object), %secret, done = done.as_str(), "wrote the Secret");
+}
+
+/// Shows the outcome in the status, if it says anything new.
+async fn finish(
+    context: &Context,
+    object: &VaultSecret,
+    plan: Option<&Plan>,
+    outcome: &Outcome<'_>,
+    version: Option<Version>,
+    word: &'static str,
+) -> &'static str {
+    let uid = object.uid().unwrap_or_default();
+    if !matches!(outcome, Outcome::Problem(_)) {
+        context.notes.change(&uid, |notes| notes.failures = 0);
+    }
+    let facts = facts(context, object, plan, version);
+    let standing = context
+        .notes
+        .get(&uid)
+        .written
+        .map(|written| written.status)
+        .or_else(|| object.status.clone());
+    let next = status::status(
+        outcome,
+        facts,
+        object.metadata.generation,
+        standing.as_ref(),
+        context.clock.now(),
+    );
+    if standing
+        .as_ref()
+        .is_some_and(|standing| status::says_the_same(standing, &next))
+    {
+        return word;
+    }
+    let ready = |status: &crate::k8s::crd::VaultSecretStatus| {
+        status
+            .conditions
+            .iter()
+            .find(|c| c.kind == "Ready")
+            .map(|c| c.reason.clone())
+    };
+    let news = standing.as_ref().and_then(&ready) != ready(&next);
+    match write_status::write(context, object, next).await {
+        Ok(()) => {
+            if let Outcome::Problem(problem) = outcome
+                && news
+                && problem.reason != Reason::StoreUnavailable
+            {
+                context
+                    .events
+                    .warn(object, problem.reason.as_str(), problem.message.clone());
+            }
+            word
+        }
+        Err(failure) => {
+            context.queue.retry(Key::of(object), STATUS_PAUSE);
+            failure
+        }
+    }
+}
+
+/// What the status says besides conditions.
+pub(in crate::k8s::controller) fn facts(
+    context: &Context,
+    object: &VaultSecret,
+    plan: Option<&Plan>,
+    version: Option<Version>,
+) -> Facts {
+    let row: Option<Arc<SyncRow>> = object.uid().and_then(|uid| context.memory.get(&uid));
+    Facts {
+        path: plan.map(|plan| plan.own.to_string()),
+        version,
+        secret: row.map(|row| row.secret_name.clone()),
+    }
+}
+
+/// Says of an object that cannot be read that it cannot be read.
+async fn malformed(context: &Context, key: &Key, meta: &kube::core::ObjectMeta) -> &'static str {
+    let problem = Problem::new(
+        Reason::InvalidSpec,
+        "the resource does not fit this version of aether-vault; apply the definitions that come with it, then the resource again",
+    );
+    let next = status::status(
+        &Outcome::Problem(&problem),
+        Facts::default(),
+        meta.generation,
+        None,
+        context.clock.now(),
+    );
+    let uid = meta.uid.clone().unwrap_or_default();
+    let told = context
+        .notes
+        .get(&uid)
+        .written
+        .is_some_and(|written| status::says_the_same(&written.status, &next));
+    if told {
+        return Reason::InvalidSpec.as_str();
+    }
+    match write_status::patch(context, key, meta, next).await {
+        Ok(()) => Reason::InvalidSpec.as_str(),
+        Err(word) => word,
+    }
+}

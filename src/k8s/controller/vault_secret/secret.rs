@@ -1,0 +1,453 @@
+//! From what is wanted and what is there to the one write that is needed. Pure; `write` in the parent carries it out.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::ObjectMeta;
+use zeroize::Zeroize as _;
+
+use super::ownership::{self, Claim, Claimant, MANAGED_BY, MANAGER, OWNER_UID};
+use crate::domain::record::KeyName;
+use crate::k8s::controller::key::Key;
+use crate::k8s::crd::vault_secret::CreationPolicy;
+
+/// What the API server notes as the manager of the fields that we set.
+pub(in crate::k8s::controller) const FIELD_MANAGER: &str = "aether-vault";
+
+/// The type of a Secret that has none.
+const OPAQUE: &str = "Opaque";
+
+/// A Secret in memory, wiped when it is dropped. No `Debug`.
+pub(in crate::k8s::controller) struct Wiped(pub(in crate::k8s::controller) Secret);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        for ByteString(bytes) in self.0.data.iter_mut().flat_map(BTreeMap::values_mut) {
+            bytes.zeroize();
+        }
+    }
+}
+
+/// What a Secret is to hold; made from a spec and from records.
+pub(in crate::k8s::controller) struct Wanted {
+    /// Its namespace and name.
+    pub(in crate::k8s::controller) target: Key,
+    /// Data, wiped when dropped.
+    pub(in crate::k8s::controller) data: Data,
+    /// Type; none is Opaque.
+    pub(in crate::k8s::controller) secret_type: Option<String>,
+    /// Labels of the spec.
+    pub(in crate::k8s::controller) labels: BTreeMap<String, String>,
+    /// Annotations of the spec.
+    pub(in crate::k8s::controller) annotations: BTreeMap<String, String>,
+    /// Whether kubelets may rely on it.
+    pub(in crate::k8s::controller) immutable: bool,
+    /// Whose it is.
+    pub(in crate::k8s::controller) policy: CreationPolicy,
+}
+
+/// Keys and raw values, wiped when dropped. No `Debug`.
+pub(in crate::k8s::controller) struct Data(
+    pub(in crate::k8s::controller) BTreeMap<KeyName, zeroize::Zeroizing<Vec<u8>>>,
+);
+
+impl Data {
+    fn to_secret(&self) -> BTreeMap<String, ByteString> {
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str().to_owned(), ByteString(value.to_vec())))
+            .collect()
+    }
+
+    fn equals(&self, data: Option<&BTreeMap<String, ByteString>>) -> bool {
+        let there = data
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.as_str(), value.0.as_slice()));
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_slice()))
+            .eq(there)
+    }
+}
+
+/// What is to be done with the Secret.
+pub(in crate::k8s::controller) enum Step {
+    /// It is as it should be.
+    Nothing,
+    /// There is none.
+    Create(Wiped),
+    /// It is written over, with the resourceVersion that was read.
+    Replace(Wiped, Claim),
+    /// Kubernetes keeps the type and the data of an immutable Secret, so it is deleted (if it is still the one that was read) and made.
+    Recreate(Wiped),
+}
+
+/// Why nothing is done.
+pub(in crate::k8s::controller) enum Refusal {
+    /// The Secret belongs to somebody else.
+    Conflict(String),
+    /// There is no Secret to merge into.
+    NothingToMergeInto,
+    /// The Secret is being deleted, and somebody's finalizer holds it.
+    BeingDeleted,
+}
+
+/// Decides.
+///
+/// # Errors
+/// [`Refusal`] with what the user can do.
+pub(in crate::k8s::controller) fn decide(
+    wanted: &Wanted,
+    claimant: &Claimant<'_>,
+    live: Option<&Secret>,
+) -> Result<Step, Refusal> {
+    if live.is_some_and(|live| live.metadata.deletion_timestamp.is_some()) {
+        return Err(Refusal::BeingDeleted);
+    }
+    match (wanted.policy, live) {
+        (CreationPolicy::Own, None) => Ok(Step::Create(fresh(wanted, claimant))),
+        (CreationPolicy::Own, Some(live)) => own(wanted, claimant, live),
+        (CreationPolicy::Merge, None) => Err(Refusal::NothingToMergeInto),
+        (CreationPolicy::Merge, Some(live)) => merge(wanted, claimant, live),
+    }
+}
+
+fn own(wanted: &Wanted, claimant: &Claimant<'_>, live: &Secret) -> Result<Step, Refusal> {
+    let same_data = wanted.data.equals(live.data.as_ref());
+    let claim = ownership::claim(claimant, live, same_data).map_err(Refusal::Conflict)?;
+    let frozen = live.immutable == Some(true);
+    let other_type = live.type_.as_deref().unwrap_or(OPAQUE) != wanted.secret_type.as_deref().unwrap_or(OPAQUE);
+    if other_type || (frozen && !(same_data && wanted.immutable)) {
+        return Ok(Step::Recreate(fresh(wanted, claimant)));
+    }
+    let mut next = live.clone();
+    next.metadata.managed_fields = None;
+    label(&mut next, wanted, live);
+    next.metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(OWNER_UID.to_owned(), claimant.uid.to_owned());
+    next.metadata
+        .annotations
+        .get_or_insert_default()
+        .remove(ownership::ADOPT);
+    if !same_data {
+        next.data = Some(wanted.data.to_secret());
+    }
+    next.immutable = wanted.immutable.then_some(true);
+    Ok(replace_if_it_differs(next, live, claim))
+}
+
+fn merge(wanted: &Wanted, claimant: &Claimant<'_>, live: &Secret) -> Result<Step, Refusal> {
+    if live.immutable == Some(true) {
+        return Err(Refusal::Conflict(
+            "the Secret to merge into is immutable; make it mutable, or set another target.name".to_owned(),
+        ));
+    }
+    let none = BTreeMap::new();
+    let annotations = live.metadata.annotations.as_ref().unwrap_or(&none);
+    if annotations.contains_key(OWNER_UID) {
+        return Err(Refusal::Conflict(
+            "the Secret to merge into is written by another VaultSecret, which would remove the keys again; add them there".to_owned(),
+        ));
+    }
+    let names: Vec<String> = wanted.data.0.keys().map(|key| key.as_str().to_owned()).collect();
+    if let Some(key) = ownership::merged_by_another(annotations, claimant.uid, names.iter()) {
+        return Err(Refusal::Conflict(format!(
+            "key '{key}' was merged into the Secret by another VaultSecret; name the key otherwise"
+        )));
+    }
+    let mut next = live.clone();
+    next.metadata.managed_fields = None;
+    label(&mut next, wanted, live);
+    let note = ownership::merged_annotation(claimant.uid);
+    next.metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(note, names.join(","));
+    let data = next.data.get_or_insert_default();
+    for key in ownership::merged_keys(annotations, claimant.uid) {
+        if !names.iter().any(|name| name == key) {
+            drop_key(data, key);
+        }
+    }
+    data.extend(wanted.data.to_secret());
+    Ok(replace_if_it_differs(next, live, Claim::Ours))
+}
+
+/// Takes what a `VaultSecret` merged out of a Secret again; `None` if there is nothing of it.
+pub(in crate::k8s::controller) fn unmerge(live: &Secret, uid: &str) -> Option<Wiped> {
+    let annotations = live.metadata.annotations.as_ref()?;
+    let note = ownership::merged_annotation(uid);
+    annotations.get(&note)?;
+    let mut next = live.clone();
+    next.metadata.managed_fields = None;
+    for key in ownership::merged_keys(annotations, uid) {
+        if let Some(data) = &mut next.data {
+            drop_key(data, key);
+        }
+    }
+    if let Some(annotations) = &mut next.metadata.annotations {
+        annotations.remove(&note);
+    }
+    Some(Wiped(next))
+}
+
+fn drop_key(data: &mut BTreeMap<String, ByteString>, key: &str) {
+    if let Some(ByteString(mut bytes)) = data.remove(key) {
+        bytes.zeroize();
+    }
+}
+
+fn replace_if_it_differs(next: Secret, live: &Secret, claim: Claim) -> Step {
+    let next = Wiped(next);
+    let same = next.0.data == live.data
+        && next.0.immutable.unwrap_or(false) == live.immutable.unwrap_or(false)
+        && next.0.metadata.labels == live.metadata.labels
+        && next.0.metadata.annotations == live.metadata.annotations;
+    if same {
+        Step::Nothing
+    } else {
+        Step::Replace(next, claim)
+    }
+}
+
+/// Sets our label and those of the spec, and takes back what an earlier spec set. What others set stays.
+fn label(next: &mut Secret, wanted: &Wanted, live: &Secret) {
+    let labels = next.metadata.labels.get_or_insert_default();
+    for name in ownership::set_by(live, FIELD_MANAGER, "f:labels") {
+        if !wanted.labels.contains_key(&name) {
+            labels.remove(&name);
+        }
+    }
+    labels.extend(wanted.labels.clone());
+    labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
+    let annotations = next.metadata.annotations.get_or_insert_default();
+    for name in ownership::set_by(live, FIELD_MANAGER, "f:annotations") {
+        if !wanted.annotations.contains_key(&name) && !name.starts_with("aethervault.io/") {
+            annotations.remove(&name);
+        }
+    }
+    annotations.extend(wanted.annotations.clone());
+}
+
+fn fresh(wanted: &Wanted, claimant: &Claimant<'_>) -> Wiped {
+    let mut labels = wanted.labels.clone();
+    labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
+    let mut annotations = wanted.annotations.clone();
+    annotations.insert(OWNER_UID.to_owned(), claimant.uid.to_owned());
+    Wiped(Secret {
+        metadata: ObjectMeta {
+            namespace: Some(wanted.target.namespace.to_string()),
+            name: Some(wanted.target.name.to_string()),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..Default::default()
+        },
+        type_: Some(wanted.secret_type.clone().unwrap_or_else(|| OPAQUE.to_owned())),
+        data: Some(wanted.data.to_secret()),
+        immutable: wanted.immutable.then_some(true),
+        ..Default::default()
+    })
+}
+
+/// An unambiguous encoding of everything that decides the Secret's content, to be hashed with the vault's key.
+pub(in crate::k8s::controller) fn canonical(wanted: &Wanted) -> zeroize::Zeroizing<Vec<u8>> {
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    let mut part = |part: &[u8]| {
+        bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        bytes.extend_from_slice(part);
+    };
+    part(b"av/secret/1");
+    part(match wanted.policy {
+        CreationPolicy::Own => b"own",
+        CreationPolicy::Merge => b"merge",
+    });
+    part(wanted.secret_type.as_deref().unwrap_or(OPAQUE).as_bytes());
+    part(if wanted.immutable { b"immutable" } else { b"" });
+    for map in [&wanted.labels, &wanted.annotations] {
+        part(&u64::try_from(map.len()).unwrap_or(u64::MAX).to_be_bytes());
+        for (key, value) in map {
+            part(key.as_bytes());
+            part(value.as_bytes());
+        }
+    }
+    for (key, value) in &wanted.data.0 {
+        part(key.as_str().as_bytes());
+        part(value);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(data: &[(&str, &str)]) -> Wanted {
+        let data = data
+            .iter()
+            .map(|(key, value)| (KeyName::parse(*key).unwrap(), value.as_bytes().to_vec().into()));
+        Wanted {
+            target: Key::new("shop", "db"),
+            data: Data(data.collect()),
+            secret_type: None,
+            labels: BTreeMap::from([("team".into(), "shop".into())]),
+            annotations: BTreeMap::new(),
+            immutable: false,
+            policy: CreationPolicy::Own,
+        }
+    }
+
+    fn claimant() -> Claimant<'static> {
+        Claimant {
+            uid: "me",
+            name: "orders",
+            remembered: None,
+            left_behind: &[],
+        }
+    }
+
+    fn created(wanted: &Wanted) -> Secret {
+        match decide(wanted, &claimant(), None) {
+            Ok(Step::Create(secret)) => {
+                let mut secret = secret.0.clone();
+                secret.metadata.uid = Some("uid".into());
+                secret.metadata.resource_version = Some("1".into());
+                secret
+            }
+            _ => panic!("no creation"),
+        }
+    }
+
+    fn text(secret: &Secret, key: &str) -> Option<String> {
+        Some(String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).unwrap())
+    }
+
+    #[test]
+    fn what_was_created_needs_nothing_more() {
+        let wanted = wanted(&[("a", "1")]);
+        assert!(matches!(
+            decide(&wanted, &claimant(), Some(&created(&wanted))),
+            Ok(Step::Nothing)
+        ));
+    }
+
+    #[test]
+    fn drift_is_replaced_with_the_version_that_was_read_and_foreign_keys_go() {
+        let wanted = wanted(&[("a", "1")]);
+        let mut live = created(&wanted);
+        live.data
+            .as_mut()
+            .unwrap()
+            .insert("foreign".into(), ByteString(b"x".to_vec()));
+        live.data
+            .as_mut()
+            .unwrap()
+            .insert("a".into(), ByteString(b"edited".to_vec()));
+        live.metadata
+            .labels
+            .as_mut()
+            .unwrap()
+            .insert("backup".into(), "yes".into());
+        live.metadata.resource_version = Some("7".into());
+        let Ok(Step::Replace(next, Claim::Ours)) = decide(&wanted, &claimant(), Some(&live)) else {
+            panic!()
+        };
+        assert_eq!(next.0.metadata.resource_version.as_deref(), Some("7"));
+        assert_eq!(text(&next.0, "a").as_deref(), Some("1"));
+        assert_eq!(text(&next.0, "foreign"), None);
+        assert_eq!(
+            next.0
+                .metadata
+                .labels
+                .as_ref()
+                .unwrap()
+                .get("backup")
+                .map(String::as_str),
+            Some("yes")
+        );
+    }
+
+    #[test]
+    fn another_type_or_a_frozen_secret_is_made_anew() {
+        let mut wanted = wanted(&[("a", "1")]);
+        let mut live = created(&wanted);
+        live.immutable = Some(true);
+        assert!(matches!(
+            decide(&wanted, &claimant(), Some(&live)),
+            Ok(Step::Recreate(_))
+        ));
+        wanted.immutable = true;
+        assert!(matches!(decide(&wanted, &claimant(), Some(&live)), Ok(Step::Nothing)));
+        wanted.secret_type = Some("kubernetes.io/basic-auth".into());
+        assert!(matches!(
+            decide(&wanted, &claimant(), Some(&live)),
+            Ok(Step::Recreate(_))
+        ));
+    }
+
+    #[test]
+    fn labels_of_an_earlier_spec_are_taken_back_and_foreign_ones_stay() {
+        let mut wanted = wanted(&[("a", "1")]);
+        let mut live = created(&wanted);
+        live.metadata.managed_fields = serde_json::from_value(serde_json::json!([
+            { "manager": FIELD_MANAGER, "fieldsV1": { "f:metadata": { "f:labels": { "f:team": {}, "f:aethervault.io/managed-by": {} } } } },
+            { "manager": "velero", "fieldsV1": { "f:metadata": { "f:labels": { "f:backup": {} } } } },
+        ]))
+        .unwrap();
+        live.metadata
+            .labels
+            .as_mut()
+            .unwrap()
+            .insert("backup".into(), "yes".into());
+        wanted.labels.clear();
+        let Ok(Step::Replace(next, _)) = decide(&wanted, &claimant(), Some(&live)) else {
+            panic!()
+        };
+        let labels: Vec<_> = next.0.metadata.labels.as_ref().unwrap().keys().cloned().collect();
+        assert_eq!(labels, ["aethervault.io/managed-by", "backup"]);
+    }
+
+    #[test]
+    fn merging_touches_only_its_own_keys() {
+        let mut merging = wanted(&[("a", "1"), ("b", "2")]);
+        merging.policy = CreationPolicy::Merge;
+        merging.labels.clear();
+        let mut live = Secret::default();
+        live.metadata.name = Some("db".into());
+        live.data = Some(BTreeMap::from([("theirs".into(), ByteString(b"x".to_vec()))]));
+        let Ok(Step::Replace(first, _)) = decide(&merging, &claimant(), Some(&live)) else {
+            panic!()
+        };
+        assert_eq!(
+            (text(&first.0, "a").as_deref(), text(&first.0, "theirs").as_deref()),
+            (Some("1"), Some("x"))
+        );
+        assert!(matches!(
+            decide(&merging, &claimant(), Some(&first.0)),
+            Ok(Step::Nothing)
+        ));
+
+        merging.data.0.remove("b");
+        let Ok(Step::Replace(second, _)) = decide(&merging, &claimant(), Some(&first.0)) else {
+            panic!()
+        };
+        assert_eq!(text(&second.0, "b"), None);
+
+        let left = unmerge(&second.0, "me").unwrap();
+        assert_eq!(left.0.data.as_ref().unwrap().keys().collect::<Vec<_>>(), ["theirs"]);
+        assert!(unmerge(&left.0, "me").is_none());
+    }
+
+    #[test]
+    fn the_encoding_tells_apart_what_differs() {
+        let encode = |data: &[(&str, &str)]| canonical(&wanted(data)).to_vec();
+        assert_eq!(encode(&[("a", "1")]), encode(&[("a", "1")]));
+        assert_ne!(encode(&[("a", "1b")]), encode(&[("a", "1"), ("b", "")]));
+        let mut other = wanted(&[("a", "1")]);
+        other.labels.clear();
+        assert_ne!(canonical(&other).to_vec(), encode(&[("a", "1")]));
+    }
+}

@@ -1,0 +1,79 @@
+//! Writes `.status`, fenced by the resourceVersion: a leader that was paused cannot put an old status over a new one.
+
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::core::ObjectMeta;
+use serde_json::json;
+use tracing::{debug, warn};
+
+use super::secret::FIELD_MANAGER;
+use crate::k8s::controller::context::{Context, Written};
+use crate::k8s::controller::key::Key;
+use crate::k8s::crd::vault_secret::VaultSecretStatus;
+use crate::k8s::crd::{GROUP, VERSION, VaultSecret};
+
+/// Writes the status of a resource.
+///
+/// # Errors
+/// The word that metrics count the failure under.
+pub(super) async fn write(
+    context: &Context,
+    object: &VaultSecret,
+    status: VaultSecretStatus,
+) -> Result<(), &'static str> {
+    patch(context, &Key::of(object), &object.metadata, status).await
+}
+
+/// Writes the status of a resource of which only the metadata may be sound.
+///
+/// # Errors
+/// The word that metrics count the failure under.
+pub(super) async fn patch(
+    context: &Context,
+    key: &Key,
+    meta: &ObjectMeta,
+    status: VaultSecretStatus,
+) -> Result<(), &'static str> {
+    let uid = meta.uid.clone().unwrap_or_default();
+    let written = context.notes.get(&uid).written;
+    let resource_version = written
+        .map(|written| written.resource_version)
+        .or_else(|| meta.resource_version.clone());
+    let api: Api<kube::core::PartialObjectMeta<VaultSecret>> = Api::namespaced(context.client.clone(), &key.namespace);
+    let body = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": "VaultSecret",
+        "metadata": { "uid": uid, "resourceVersion": resource_version },
+        "status": status,
+    });
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..Default::default()
+    };
+    match api
+        .patch_subresource("status", &key.name, &params, &Patch::Merge(body))
+        .await
+    {
+        Ok(object) => {
+            let resource_version = object.metadata.resource_version.unwrap_or_default();
+            context.notes.change(&uid, |notes| {
+                notes.written = Some(Written {
+                    status,
+                    resource_version,
+                });
+            });
+            Ok(())
+        }
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+        Err(kube::Error::Api(answer)) if answer.code == 409 => {
+            // Somebody changed the object meanwhile: look at what the watch tells then.
+            debug!(object = %key, "the status was not written over a newer object");
+            context.notes.change(&uid, |notes| notes.written = None);
+            Err("StatusConflict")
+        }
+        Err(error) => {
+            warn!(object = %key, %error, "the status could not be written");
+            Err("ClusterUnavailable")
+        }
+    }
+}
