@@ -4,12 +4,14 @@
 
 mod administration;
 mod api;
+mod controller;
 mod doctor;
 mod process;
 mod vault;
 
 pub use administration::{Migrated, adopt_root, confirm_deletions, crds, make_root_key, migrate, root_key_ids};
 pub use api::api;
+pub use controller::controller;
 pub use doctor::{Finding, Outcome, examine};
 
 use crate::lifecycle::PartDied;

@@ -93,6 +93,8 @@ impl SettingsArgs {
 enum Command {
     /// Serve the API
     Api(serve::ApiArgs),
+    /// Reconcile the custom resources of a Kubernetes cluster
+    Controller(serve::ControllerArgs),
     /// Bring the database schema up to date, as its owner
     Migrate,
     /// Make and look at root keys
@@ -147,6 +149,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     let settings = &cli.settings;
     match cli.command {
         Command::Api(args) => serve::api(settings, &args),
+        Command::Controller(args) => serve::controller(settings, &args),
         Command::Migrate => migrate::run(settings),
         Command::Keys(command) => keys::run(settings, command),
         Command::Roots(command) => roots::run(settings, command),

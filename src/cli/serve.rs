@@ -27,6 +27,13 @@ struct CommonArgs {
     log_format: Option<String>,
 }
 
+/// Reconciles the custom resources of a Kubernetes cluster until SIGTERM or SIGINT, then finishes what it began.
+#[derive(Args)]
+pub(super) struct ControllerArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
 pub(super) fn api(settings: &SettingsArgs, args: &ApiArgs) -> Result<(), Failure> {
     let mut overrides = Overrides::default();
     overrides.flag("--listen", "http.listen", args.listen.as_deref());
@@ -37,6 +44,17 @@ pub(super) fn api(settings: &SettingsArgs, args: &ApiArgs) -> Result<(), Failure
     );
     let loaded = start(settings, overrides, &args.common)?;
     Ok(on_all_cores(app::api(&loaded.settings))?)
+}
+
+pub(super) fn controller(settings: &SettingsArgs, args: &ControllerArgs) -> Result<(), Failure> {
+    let mut overrides = Overrides::default();
+    overrides.flag(
+        "--metrics-listen",
+        "controller.metrics_listen",
+        args.common.metrics_listen.as_deref(),
+    );
+    let loaded = start(settings, overrides, &args.common)?;
+    Ok(on_all_cores(app::controller(&loaded.settings))?)
 }
 
 fn start(settings: &SettingsArgs, mut overrides: Overrides, args: &CommonArgs) -> Result<Loaded, Failure> {

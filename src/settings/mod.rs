@@ -309,8 +309,6 @@ pub struct Controller {
     pub cluster_prefix: String,
     /// The namespace that the operator runs in: its `VaultPolicy` resources speak for the whole cluster.
     pub operator_namespace: String,
-    /// Whether those policies reach beyond the cluster's prefix.
-    pub platform: bool,
     /// The namespaces to watch; empty is all of them, which takes cluster-wide roles.
     pub watch_namespaces: Vec<String>,
     /// The name of the Lease by which one replica leads.
@@ -332,7 +330,6 @@ impl Default for Controller {
         Self {
             cluster_prefix: "k8s".to_owned(),
             operator_namespace: "aether-vault-system".to_owned(),
-            platform: false,
             watch_namespaces: Vec::new(),
             lease_name: "aether-vault-controller".to_owned(),
             lease_duration: HumanDuration::from_secs(9),

@@ -9,7 +9,7 @@ use aether_vault::domain::policy::{Capability, Effect, PolicyDocument, Rule, Sub
 use aether_vault::domain::record::{Expect, KeyName};
 use aether_vault::service::LocalDoor;
 use aether_vault::service::context::ResourceOrigin;
-use aether_vault::service::door::{Asker, Inspection, PolicyResource, RecordRef, SyncRow, VaultDoor as _};
+use aether_vault::service::door::{Asker, PolicyResource, RecordRef, SyncRow, VaultDoor as _};
 use aether_vault::service::error::Reason;
 
 use crate::support::database::TestDatabase;

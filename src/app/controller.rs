@@ -1,0 +1,101 @@
+//! The controller process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+
+use super::process::Process;
+use super::{AppError, failed, vault};
+use crate::k8s::controller;
+use crate::k8s::metrics::ControllerMetrics;
+use crate::k8s::settings::ControllerSettings;
+use crate::service::LocalDoor;
+use crate::service::door::VaultDoor;
+use crate::settings::{Controller, Settings};
+
+/// How soon to ask an API server again that does not answer at start.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Runs the controller until told to stop.
+///
+/// # Errors
+/// [`AppError`] if it cannot start, or a part of it died.
+pub async fn controller(settings: &Settings) -> Result<(), AppError> {
+    // What can be refused without waiting for anything comes first.
+    let pool = vault::pool(settings, settings.database.runtime()?, "aether-vault controller")?;
+    let keys = vault::root_keys(settings)?;
+    let client = client().await?;
+    let mut process = Process::start(settings, settings.controller.metrics_listen)?;
+    let metrics = ControllerMetrics::register(&process.registry).map_err(|error| failed("metrics")(&error))?;
+    let stop = process.shutdown.drain.clone();
+
+    let opened = vault::open(settings, &pool, &keys, &process.registry, &stop).await?;
+    let Some(vault) = opened else { return Ok(()) };
+    process.run_background(&vault);
+    process.parts.spawn("root key file", vault::follow_key_file(keys, stop.clone()));
+    let Some(uid) = cluster_uid(&client, &stop).await else { return Ok(()) };
+    let door = LocalDoor::register(Arc::clone(&vault), &settings.controller.cluster_prefix, &uid).await?;
+    let controller_settings = controller_settings(&settings.controller, door.is_platform());
+    let seen = Arc::clone(&vault);
+    process.ready_when(move || {
+        let vault = Arc::clone(&seen);
+        async move { vault.readiness().await }.boxed()
+    });
+
+    let door: Arc<dyn VaultDoor> = Arc::new(door);
+    let clock = Arc::clone(vault.clock());
+    let served = process.served.clone();
+    process.parts.spawn("controller", async move {
+        // What the last resources rest on ends after them.
+        let _served = served.drop_guard();
+        controller::run(client, door, controller_settings, metrics, clock, stop).await
+    });
+    tracing::info!(prefix = settings.controller.cluster_prefix, "following the cluster");
+    process.run().await
+}
+
+async fn client() -> Result<Client, AppError> {
+    Client::try_default().await.map_err(|error| {
+        AppError::Failed(format!(
+            "there is no Kubernetes to work for: {error}; run in a pod with a service account, or set KUBECONFIG"
+        ))
+    })
+}
+
+/// What tells this cluster from others; asked until it is answered. `None` if the process was told to stop first.
+async fn cluster_uid(client: &Client, stop: &CancellationToken) -> Option<String> {
+    loop {
+        match controller::kube_system_uid(client).await {
+            Ok(uid) => return Some(uid),
+            Err(error) => tracing::warn!(%error, "the API server does not answer as it should; trying again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(RETRY) => {}
+        }
+    }
+}
+
+fn controller_settings(settings: &Controller, platform: bool) -> ControllerSettings {
+    let identity = if settings.identity.is_empty() { own_identity() } else { settings.identity.clone() };
+    ControllerSettings {
+        cluster_prefix: settings.cluster_prefix.clone(),
+        operator_namespace: settings.operator_namespace.clone(),
+        platform,
+        watch_namespaces: settings.watch_namespaces.clone(),
+        lease_name: settings.lease_name.clone(),
+        lease_duration: settings.lease_duration.get(),
+        concurrency: settings.concurrency,
+        full_check_interval: settings.full_check_interval.get(),
+        identity,
+    }
+}
+
+/// A pod's host name is its own name; the process tells several on one machine apart.
+fn own_identity() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}-{}", std::process::id())
+}
