@@ -7,14 +7,39 @@ SAMPLES=$HACK/../config/samples
 # Server-side apply of equal content changes nothing, not even a resourceVersion.
 samples_apply() { kubectl apply --server-side --field-manager=aether-vault-up -f "$SAMPLES" >/dev/null || die "the samples were refused: see the message above"; }
 
+# The record that the samples share, written as an administrator would: a certificate authority, made once.
+samples_record() {
+  local path=shared/pki/ca status=0 folder
+  client get "$path" >/dev/null 2>&1 || status=$?
+  [ "$status" != 0 ] || return 0
+  [ "$status" = 4 ] || die "cannot look for the record '$path': see $DIR/logs/api.log"
+  folder=$(mktemp -d)
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj "/CN=Internal CA" \
+    -keyout "$folder/key" -out "$folder/crt" 2>/dev/null &&
+    client put "$path" "crt=@$folder/crt" "key=@$folder/key" >/dev/null || status=failed
+  rm -rf "$folder"
+  [ "$status" = 4 ] || die "cannot write the record '$path': see $DIR/logs/api.log"
+}
+
 # samples_states: one line a VaultSecret: namespace, name, Ready status, reason, message.
 samples_states() {
   kubectl get vaultsecrets --all-namespaces -o go-template='{{range $s := .items}}{{$ready := "Unknown"}}{{$reason := "Waiting"}}{{$message := "no status yet"}}{{range .status.conditions}}{{if eq .type "Ready"}}{{if eq .observedGeneration $s.metadata.generation}}{{$ready = .status}}{{$reason = .reason}}{{$message = .message}}{{end}}{{end}}{{end}}{{.metadata.namespace}}{{"\t"}}{{.metadata.name}}{{"\t"}}{{$ready}}{{"\t"}}{{$reason}}{{"\t"}}{{$message}}{{"\n"}}{{end}}'
 }
 
-# A sample whose name says so is to be denied, every other one Ready.
+# The VaultSecrets of the files named *-denied.yaml are to be denied, all others Ready.
+samples_denied() {
+  local file
+  for file in "$SAMPLES"/*-denied.yaml; do
+    kubectl get -f "$file" -o go-template='{{if eq .kind "VaultSecret"}}{{.metadata.namespace}}/{{.metadata.name}}{{"\n"}}{{end}}'
+  done
+}
+
 samples_unsettled() {
-  samples_states | awk -F'\t' '($2 ~ /denied/ && !($3 == "False" && $4 == "PolicyDenied")) || ($2 !~ /denied/ && $3 != "True")'
+  local denied
+  denied=$(samples_denied | tr '\n' ' ')
+  samples_states | awk -F'\t' -v denied=" $denied" '
+    { expected = index(denied, " " $1 "/" $2 " ") ? "False PolicyDenied" : "True" }
+    ($3 == "True" ? "True" : $3 " " $4) != expected'
 }
 samples_settled() {
   local rest

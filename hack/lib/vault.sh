@@ -11,6 +11,9 @@ vault_address() { printf 'http://127.0.0.1:%s' "$(port_of "$DIR/ports" api)"; }
 # vault COMMAND...: the program with this installation's settings.
 vault() { "$BINARY" --config "$DIR/config.yaml" "$@"; }
 
+# client COMMAND...: the program as the administrator that is logged in.
+client() { AETHER_VAULT_ADDR=$(vault_address) AETHER_VAULT_TOKEN_FILE=$DIR/token vault "$@"; }
+
 # vault_build: sets BINARY. AETHER_VAULT_BINARY names one that is compiled already.
 vault_build() {
   local started=$SECONDS target
