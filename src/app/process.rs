@@ -123,6 +123,8 @@ pub(super) fn bind(name: &'static str, address: SocketAddr) -> Result<Listener, 
 async fn watch(mut tasks: JoinSet<&'static str>, served: CancellationToken) -> Result<(), String> {
     loop {
         let ended = tokio::select! {
+            // First, since a task that ends because it was told to has not ended by itself.
+            biased;
             // Whatever still runs is dropped with the set.
             () = served.cancelled() => return Ok(()),
             ended = tasks.join_next() => ended,

@@ -36,7 +36,7 @@ pub struct KeyFileError {
 enum Fault {
     #[error(
         "there is no such file; mount the one that belongs to this database, \
-         or for a new vault run 'aether-vault keys generate'"
+         or for a new vault run 'aether-vault keys init'"
     )]
     Missing,
     #[error("cannot be read: {0}")]
@@ -52,7 +52,7 @@ enum Fault {
     Open(u32),
     #[error("line {line}: {what}")]
     Line { line: usize, what: LineFault },
-    #[error("holds no key; a key is a line such as 'avrk1.<id>.<base64url>', made by 'aether-vault keys generate'")]
+    #[error("holds no key; a key is a line such as 'avrk1.<id>.<base64url>', made by 'aether-vault keys init'")]
     Empty,
     #[error(
         "exists already; keys are never overwritten: \
