@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod bad_input;
 mod http;
 mod k8s;
 mod service;

@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -48,10 +48,6 @@ impl Installation {
             ("keys.file", path("root.key")),
             ("http.listen", format!("{address}:{API_PORT}")),
             ("metrics.listen", format!("{address}:{API_METRICS_PORT}")),
-            (
-                "controller.metrics_listen",
-                format!("{address}:{CONTROLLER_METRICS_PORT}"),
-            ),
             ("auth.access_token_ttl", "1h".to_owned()),
             ("bootstrap.credential_file", path("admin-credential")),
         ];
@@ -79,6 +75,10 @@ impl Installation {
     /// Gives controllers that start from now on this kubeconfig.
     pub fn use_cluster(&mut self, kubeconfig: &Path) {
         self.kubeconfig = Some(kubeconfig.to_owned());
+        self.set(
+            "controller.metrics_listen",
+            &format!("{}:{CONTROLLER_METRICS_PORT}", self.address),
+        );
     }
 
     /// The folder with settings, root key, credential and logs.
@@ -216,8 +216,8 @@ impl Process {
         child.wait().unwrap();
     }
 
-    /// SIGTERM, and the drain; answers how it ended.
-    pub async fn stop(&mut self) -> ExitStatus {
+    /// SIGTERM, and the drain. Panics unless the process ends well.
+    pub async fn stop(&mut self) {
         let mut child = self
             .child
             .take()
@@ -226,7 +226,13 @@ impl Process {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = child.try_wait().unwrap() {
-                return status;
+                assert!(
+                    status.success(),
+                    "{} ended badly: {status}\n{}",
+                    self.name,
+                    self.log_tail()
+                );
+                return;
             }
             assert!(
                 Instant::now() < deadline,
