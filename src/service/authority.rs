@@ -11,7 +11,9 @@ use super::error::{Error, Reason, Result};
 use super::failure::store_failed;
 use super::metrics::Metrics;
 use crate::domain::path::{PathPrefix, RecordPath};
-use crate::domain::policy::{Because, Capability, Decision, Effect, PolicySnapshot, StoredPolicy};
+use crate::domain::policy::{
+    Because, Capability, Decision, Effect, PolicyDocument, PolicySnapshot, Rule, StoredPolicy, Subject,
+};
 use crate::domain::root::RootPath;
 use crate::store::{Pool, clusters, policies};
 
@@ -105,12 +107,11 @@ async fn load(pool: &Pool, metrics: &Metrics) -> Result<Ruling> {
         } else {
             format!("{}/{}", row.namespace, row.name)
         };
-        let (Ok(scope), Ok(document)) = (PathPrefix::parse(&row.scope), serde_json::from_value(row.document)) else {
-            return Err(Error::internal(format!(
-                "policy {} in the database cannot be read",
-                row.id
-            )));
-        };
+        let scope = PathPrefix::parse(&row.scope).unwrap_or_else(|_| PathPrefix::all());
+        let document = serde_json::from_value(row.document).unwrap_or_else(|_| {
+            tracing::error!(policy = %row.id, "a stored policy cannot be read, perhaps written by a newer release; its scope is closed");
+            everything_denied()
+        });
         stored.push(StoredPolicy {
             id: row.id,
             name,
@@ -132,6 +133,19 @@ async fn load(pool: &Pool, metrics: &Metrics) -> Result<Ruling> {
         epoch,
         prefixes,
     })
+}
+
+/// What stands in for a policy that cannot be read: it may hold denies, so nothing in its scope is open.
+fn everything_denied() -> PolicyDocument {
+    PolicyDocument {
+        subjects: vec![Subject::Everyone {}],
+        rules: vec![Rule {
+            effect: Effect::Deny,
+            paths: vec!["**".to_owned()],
+            capabilities: Capability::ALL.to_vec(),
+        }],
+        expires_at: None,
+    }
 }
 
 /// The error of a refusal. The same whether or not the path exists (R35).

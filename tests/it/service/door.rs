@@ -181,6 +181,26 @@ async fn a_policy_reaches_no_further_than_its_scope() {
 }
 
 #[tokio::test]
+async fn a_stored_policy_that_cannot_be_read_closes_its_scope_and_nothing_else() {
+    let database = TestDatabase::new().await;
+    let process = TestVault::open(&database).await;
+    let admin = process.admin().await;
+    let door = register(&process, "k8s").await;
+    let records = process.vault.records();
+    for name in ["k8s/shop/db", "shared/a"] {
+        records.write(&admin, &path(name), &record(&[("k", "v")]), Expect::Any).await.unwrap();
+    }
+    let scope = PathPrefix::parse("k8s/shop").unwrap();
+    door.apply_policy(&policy("newer", Effect::Allow, "k8s/shop/**", scope)).await.unwrap();
+    database
+        .execute("UPDATE policies SET document = '{\"ofANewerRelease\": 1}'; UPDATE policy_epoch SET epoch = epoch + 1")
+        .await;
+    let error = records.read(&admin, &path("k8s/shop/db"), None).await.err().unwrap();
+    assert_eq!(error.reason(), Reason::PolicyDenied);
+    assert!(records.read(&admin, &path("shared/a"), None).await.is_ok());
+}
+
+#[tokio::test]
 async fn r35_a_path_that_may_not_be_read_answers_alike_whether_or_not_it_exists() {
     let database = TestDatabase::new().await;
     let process = TestVault::open(&database).await;
