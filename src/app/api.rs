@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 
 use super::process::{Process, bind};
-use super::{AppError, vault};
+use super::AppError;
 use crate::http::{self, Api, Limits, ServerOptions, TlsFiles};
 use crate::service::Vault;
 use crate::service::auth::Bootstrapped;
@@ -16,19 +16,11 @@ use crate::settings::{Http, Settings};
 /// # Errors
 /// [`AppError`] if it cannot start, or a part of it died.
 pub async fn api(settings: &Settings) -> Result<(), AppError> {
-    // What can be refused without waiting for anything comes first.
-    let pool = vault::pool(settings, settings.database.runtime()?, "aether-vault api")?;
-    let keys = vault::root_keys(settings)?;
     let mut process = Process::start(settings, settings.metrics.listen)?;
     let listener = bind("api", settings.http.listen)?;
-
-    let opened = vault::open(settings, &pool, &keys, &process.registry, &process.shutdown.drain).await?;
-    let Some(vault) = opened else { return Ok(()) };
-    process.run_background(&vault);
-    process.parts.spawn(
-        "root key file",
-        vault::follow_key_file(keys, process.shutdown.drain.clone()),
-    );
+    let Some(vault) = process.open_vault(settings, "aether-vault api").await? else {
+        return Ok(());
+    };
     bootstrap(&vault, settings).await?;
     let seen = Arc::clone(&vault);
     process.ready_when(move || {

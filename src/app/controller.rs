@@ -8,7 +8,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::process::Process;
-use super::{AppError, failed, vault};
+use super::{AppError, failed};
 use crate::k8s::controller;
 use crate::k8s::metrics::ControllerMetrics;
 use crate::k8s::settings::ControllerSettings;
@@ -24,18 +24,14 @@ const RETRY: Duration = Duration::from_secs(2);
 /// # Errors
 /// [`AppError`] if it cannot start, or a part of it died.
 pub async fn controller(settings: &Settings) -> Result<(), AppError> {
-    // What can be refused without waiting for anything comes first.
-    let pool = vault::pool(settings, settings.database.runtime()?, "aether-vault controller")?;
-    let keys = vault::root_keys(settings)?;
     let client = client().await?;
     let mut process = Process::start(settings, settings.controller.metrics_listen)?;
     let metrics = ControllerMetrics::register(&process.registry).map_err(|error| failed("metrics")(&error))?;
     let stop = process.shutdown.drain.clone();
 
-    let opened = vault::open(settings, &pool, &keys, &process.registry, &stop).await?;
-    let Some(vault) = opened else { return Ok(()) };
-    process.run_background(&vault);
-    process.parts.spawn("root key file", vault::follow_key_file(keys, stop.clone()));
+    let Some(vault) = process.open_vault(settings, "aether-vault controller").await? else {
+        return Ok(());
+    };
     let Some(uid) = cluster_uid(&client, &stop).await else { return Ok(()) };
     let door = LocalDoor::register(Arc::clone(&vault), &settings.controller.cluster_prefix, &uid).await?;
     let controller_settings = controller_settings(&settings.controller, door.is_platform());

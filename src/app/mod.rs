@@ -6,6 +6,7 @@ mod administration;
 mod api;
 mod controller;
 mod doctor;
+mod files;
 mod process;
 mod vault;
 

@@ -10,7 +10,8 @@ use prometheus::Registry;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, failed};
+use super::files::Files;
+use super::{AppError, failed, vault};
 use crate::http::{self, HttpMetrics, Listener, Readiness, ServerOptions};
 use crate::lifecycle::{Shutdown, Supervisor};
 use crate::service::{Check, Vault};
@@ -94,11 +95,28 @@ impl Process {
         let _ = self.look.set(Box::new(look));
     }
 
-    /// Runs the vault's background tasks until nothing is served any more.
-    pub(super) fn run_background(&mut self, vault: &Arc<Vault>) {
+    /// Opens the vault, waiting for its database if need be, and runs what it rests on. `None` if told to stop first.
+    pub(super) async fn open_vault(
+        &mut self,
+        settings: &Settings,
+        name: &'static str,
+    ) -> Result<Option<Arc<Vault>>, AppError> {
+        let dsn = settings.database.runtime()?;
+        let pool = vault::pool(settings, dsn, name)?;
+        let keys = vault::root_keys(settings)?;
+        let opened = vault::open(settings, &pool, &keys, &self.registry, &self.shutdown.drain).await?;
+        let Some(vault) = opened else { return Ok(None) };
         let mut tasks = JoinSet::new();
         vault.run_background(&mut tasks, &self.served);
         self.parts.spawn("vault", watch(tasks, self.served.clone()));
+        let files = Files {
+            keys,
+            url: settings.database.url_file.clone().map(|file| (file, dsn.clone())),
+            pool,
+            pool_options: vault::pool_options(settings, name),
+        };
+        self.parts.spawn("files", files.follow(self.shutdown.drain.clone()));
+        Ok(Some(vault))
     }
 
     /// Runs until told to stop, or until a part dies.
@@ -121,21 +139,18 @@ pub(super) fn bind(name: &'static str, address: SocketAddr) -> Result<Listener, 
 }
 
 async fn watch(mut tasks: JoinSet<&'static str>, served: CancellationToken) -> Result<(), String> {
-    loop {
-        let ended = tokio::select! {
-            // First, since a task that ends because it was told to has not ended by itself.
-            biased;
-            // Whatever still runs is dropped with the set.
-            () = served.cancelled() => return Ok(()),
-            ended = tasks.join_next() => ended,
-        };
-        match ended {
-            Some(Ok(name)) => return Err(format!("the {name} ended by itself")),
-            // The message of a panic may quote a value; its place is in the log already.
-            Some(Err(_)) => return Err("a background task panicked".to_owned()),
-            None => return Err("there are no background tasks".to_owned()),
-        }
-    }
+    let ended = tokio::select! {
+        // First, since the tasks end by it too. Whatever still runs is dropped with the set.
+        biased;
+        () = served.cancelled() => return Ok(()),
+        ended = tasks.join_next() => ended,
+    };
+    Err(match ended {
+        Some(Ok(name)) => format!("the {name} ended by itself"),
+        // The message of a panic may quote a value; its place is in the log already.
+        Some(Err(_)) => "a background task panicked".to_owned(),
+        None => "there are no background tasks".to_owned(),
+    })
 }
 
 fn broken(name: &'static str, problem: &str) -> Check {

@@ -24,16 +24,20 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 /// Most password checks at a time when the setting leaves it open.
 const PASSWORD_CHECKS: usize = 4;
 
-/// Connections of the serving role.
+/// Connections by a DSN of the settings.
 pub(super) fn pool(settings: &Settings, dsn: &Dsn, name: &'static str) -> Result<Pool, AppError> {
+    Ok(connect_lazy(dsn.expose(), &pool_options(settings, name))?)
+}
+
+/// How connections are made.
+pub(super) fn pool_options(settings: &Settings, name: &'static str) -> PoolOptions {
     let database = &settings.database;
-    let options = PoolOptions {
+    PoolOptions {
         max_connections: database.pool_max,
         acquire_timeout: database.acquire_timeout.get(),
         statement_timeout: database.statement_timeout.get(),
         application_name: name,
-    };
-    Ok(connect_lazy(dsn.expose(), &options)?)
+    }
 }
 
 /// The root keys of the settings.
@@ -64,7 +68,11 @@ pub(super) async fn open(
     let mut wait = FIRST_RETRY;
     loop {
         let config = config(settings, pool.clone(), Arc::clone(keys), metrics.clone())?;
-        let error = match Vault::open(config).await {
+        let opened = tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            opened = Vault::open(config) => opened,
+        };
+        let error = match opened {
             Ok(vault) => return Ok(Some(vault)),
             Err(error) if error.reason() == Reason::StoreUnavailable => error,
             Err(error) => return Err(error.into()),
@@ -77,30 +85,6 @@ pub(super) async fn open(
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(wait) => wait = (wait * 2).min(LAST_RETRY),
-        }
-    }
-}
-
-/// Reads the key file again when it changes, until told to stop. A broken file leaves the keys as they are.
-pub(super) async fn follow_key_file(keys: Arc<FileKeyProvider>, stop: CancellationToken) -> Result<(), AppError> {
-    let mut complained = false;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(Duration::from_secs(10)) => {}
-        }
-        match keys.reload() {
-            Ok(changed) => {
-                complained = false;
-                if changed {
-                    tracing::info!("the root key file was read again");
-                }
-            }
-            Err(error) if !complained => {
-                complained = true;
-                tracing::error!(%error, "the changed root key file cannot be used; the keys stay as they are");
-            }
-            Err(_) => {}
         }
     }
 }

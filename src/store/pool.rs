@@ -28,13 +28,6 @@ pub struct PoolOptions {
 /// # Errors
 /// [`super::StoreError::Refused`] if the DSN does not parse.
 pub fn connect_lazy(dsn: &str, options: &PoolOptions) -> StoreResult<Pool> {
-    let connect = PgConnectOptions::from_str(dsn)?
-        .application_name(options.application_name)
-        .options([
-            ("statement_timeout", options.statement_timeout.as_millis().to_string()),
-            ("idle_in_transaction_session_timeout", "10000".to_owned()),
-            ("search_path", "public".to_owned()),
-        ]);
     Ok(PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.acquire_timeout)
@@ -42,7 +35,24 @@ pub fn connect_lazy(dsn: &str, options: &PoolOptions) -> StoreResult<Pool> {
         .test_before_acquire(false)
         .max_lifetime(Duration::from_secs(30 * 60))
         .idle_timeout(Duration::from_secs(5 * 60))
-        .connect_lazy_with(connect))
+        .connect_lazy_with(connect_options(dsn, options)?))
+}
+
+/// Lets the connections that a pool opens from now on use another DSN: its password was replaced. Open ones live on.
+///
+/// # Errors
+/// [`super::StoreError::Refused`] if the DSN does not parse; the pool stays as it is.
+pub fn replace_dsn(pool: &Pool, dsn: &str, options: &PoolOptions) -> StoreResult<()> {
+    pool.set_connect_options(connect_options(dsn, options)?);
+    Ok(())
+}
+
+fn connect_options(dsn: &str, options: &PoolOptions) -> StoreResult<PgConnectOptions> {
+    Ok(PgConnectOptions::from_str(dsn)?.application_name(options.application_name).options([
+        ("statement_timeout", options.statement_timeout.as_millis().to_string()),
+        ("idle_in_transaction_session_timeout", "10000".to_owned()),
+        ("search_path", "public".to_owned()),
+    ]))
 }
 
 /// The user name in a DSN, which grants go to.

@@ -1,61 +1,23 @@
 //! The cluster: reachable, with our definitions, and with the rights that the controller needs.
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::{Finding, in_time};
+use crate::k8s::crd::{GROUP, VERSION};
 use crate::settings::{Controller, Settings};
 
-/// Where a right is needed.
-#[derive(Clone, Copy)]
-enum Scope {
-    /// In the whole cluster.
-    Cluster,
-    /// Wherever VaultSecrets are looked after: everywhere, or in the namespaces of `controller.watch_namespaces`.
-    Watched,
-    /// In the operator's namespace.
-    Operator,
+/// One right: what may be done to what, in which namespace, to which object.
+struct Right {
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+    /// The whole cluster if absent.
+    namespace: Option<String>,
+    /// Every object if absent.
+    name: Option<String>,
 }
-
-/// What the controller does at the API server: group, resource, verbs, scope.
-const RIGHTS: [(&str, &str, &[&str], Scope); 9] = [
-    (
-        "aethervault.io",
-        "vaultsecrets",
-        &["get", "list", "watch"],
-        Scope::Watched,
-    ),
-    ("aethervault.io", "vaultsecrets/status", &["patch"], Scope::Watched),
-    (
-        "aethervault.io",
-        "vaultpolicies",
-        &["get", "list", "watch"],
-        Scope::Watched,
-    ),
-    ("aethervault.io", "vaultpolicies/status", &["patch"], Scope::Watched),
-    (
-        "",
-        "secrets",
-        &["get", "list", "watch", "create", "update", "delete"],
-        Scope::Watched,
-    ),
-    ("", "namespaces", &["get"], Scope::Cluster),
-    ("events.k8s.io", "events", &["create", "patch"], Scope::Watched),
-    (
-        "coordination.k8s.io",
-        "leases",
-        &["get", "create", "patch"],
-        Scope::Operator,
-    ),
-    (
-        "apiextensions.k8s.io",
-        "customresourcedefinitions",
-        &["get"],
-        Scope::Cluster,
-    ),
-];
 
 pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     const NAME: &str = "kubernetes";
@@ -77,47 +39,30 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
 async fn definitions(client: &Client) -> Finding {
     const NAME: &str = "definitions";
     let remedy = "run 'aether-vault generate crds | kubectl apply --server-side -f -'";
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for name in ["vaultsecrets.aethervault.io", "vaultpolicies.aethervault.io"] {
-        let definition = match in_time(api.get_opt(name)).await {
-            Ok(Some(definition)) => definition,
-            Ok(None) => return Finding::failed(NAME, format!("{name} is not there"), remedy),
-            Err(problem) => return Finding::failed(NAME, format!("{name}: {problem}"), remedy),
-        };
-        let conditions = definition
-            .status
-            .and_then(|status| status.conditions)
-            .unwrap_or_default();
-        if !conditions
-            .iter()
-            .any(|condition| condition.type_ == "Established" && condition.status == "True")
-        {
-            return Finding::failed(
-                NAME,
-                format!("{name} is not established"),
-                "look at 'kubectl describe crd', which says why",
-            );
+    // Discovery is open to every account; reading definitions is not.
+    let served = match in_time(client.list_api_group_resources(&format!("{GROUP}/{VERSION}"))).await {
+        Ok(served) => served.resources,
+        Err(problem) => return Finding::failed(NAME, format!("{GROUP}/{VERSION} is not served: {problem}"), remedy),
+    };
+    for name in ["vaultsecrets", "vaultpolicies"] {
+        if !served.iter().any(|resource| resource.name == name) {
+            return Finding::failed(NAME, format!("{name}.{GROUP} is not served"), remedy);
         }
     }
-    Finding::fine(NAME, "VaultSecret and VaultPolicy are served")
+    Finding::fine(NAME, format!("{GROUP}/{VERSION} is served"))
 }
 
 async fn rights(client: &Client, controller: &Controller) -> Finding {
     const NAME: &str = "rights";
     let mut missing = Vec::new();
-    for (group, resource, verbs, scope) in RIGHTS {
-        for namespace in namespaces(scope, controller) {
-            for verb in verbs {
-                match in_time(may(client, group, resource, verb, namespace)).await {
-                    Ok(true) => {}
-                    Ok(false) => missing.push(match namespace {
-                        Some(namespace) => format!("{verb} {resource} in {namespace}"),
-                        None => format!("{verb} {resource}"),
-                    }),
-                    Err(problem) => {
-                        let remedy = "every account may ask for its own rights; is the cluster healthy?";
-                        return Finding::failed(NAME, problem, remedy);
-                    }
+    for right in needed(controller) {
+        for verb in right.verbs {
+            match in_time(may(client, &right, verb)).await {
+                Ok(true) => {}
+                Ok(false) => missing.push(right.describe(verb)),
+                Err(problem) => {
+                    let remedy = "every account may ask for its own rights; is the cluster healthy?";
+                    return Finding::failed(NAME, problem, remedy);
                 }
             }
         }
@@ -125,36 +70,70 @@ async fn rights(client: &Client, controller: &Controller) -> Finding {
     if missing.is_empty() {
         Finding::fine(NAME, "this account may do what the controller does")
     } else {
-        let remedy = "run this as the controller's service account, and bind it the roles of the installation";
-        Finding::failed(NAME, format!("this account may not: {}", missing.join(", ")), remedy)
+        let remedy = "run this as the controller's service account, and bind it the roles under config/rbac";
+        Finding::failed(NAME, format!("this account may not {}", missing.join(", ")), remedy)
     }
 }
 
-fn namespaces(scope: Scope, controller: &Controller) -> Vec<Option<&str>> {
-    match scope {
-        Scope::Cluster => vec![None],
-        Scope::Operator => vec![Some(&controller.operator_namespace)],
-        Scope::Watched if controller.watch_namespaces.is_empty() => vec![None],
-        Scope::Watched => controller
-            .watch_namespaces
-            .iter()
-            .map(|name| Some(name.as_str()))
-            .collect(),
+/// What the controller does at the API server, as under `config/rbac`.
+fn needed(controller: &Controller) -> Vec<Right> {
+    const READ: &[&str] = &["get", "list", "watch"];
+    let right = |group, resource, verbs, namespace: Option<&str>, name: Option<&str>| Right {
+        group,
+        resource,
+        verbs,
+        namespace: namespace.map(str::to_owned),
+        name: name.map(str::to_owned),
+    };
+    let operator = Some(controller.operator_namespace.as_str());
+    let mut rights = vec![
+        right("coordination.k8s.io", "leases", &["create"], operator, None),
+        right("coordination.k8s.io", "leases", &["get", "update"], operator, Some(&controller.lease_name)),
+        right("", "namespaces", &["get"], Some("kube-system"), Some("kube-system")),
+    ];
+    let looked_after: Vec<Option<&str>> = if controller.watch_namespaces.is_empty() {
+        rights.push(right("", "namespaces", READ, None, None));
+        let definition = Some("vaultsecrets.aethervault.io");
+        rights.push(right("apiextensions.k8s.io", "customresourcedefinitions", &["get"], None, definition));
+        vec![None]
+    } else {
+        rights.push(right(GROUP, "vaultpolicies", READ, operator, None));
+        rights.push(right(GROUP, "vaultpolicies/status", &["patch"], operator, None));
+        controller.watch_namespaces.iter().map(|name| Some(name.as_str())).collect()
+    };
+    for namespace in looked_after {
+        rights.push(right(GROUP, "vaultsecrets", READ, namespace, None));
+        rights.push(right(GROUP, "vaultsecrets/status", &["patch"], namespace, None));
+        rights.push(right(GROUP, "vaultpolicies", READ, namespace, None));
+        rights.push(right(GROUP, "vaultpolicies/status", &["patch"], namespace, None));
+        let secrets = &["get", "list", "watch", "create", "update", "delete"];
+        rights.push(right("", "secrets", secrets, namespace, None));
+        rights.push(right("events.k8s.io", "events", &["create", "patch"], namespace, None));
+        if namespace.is_some() {
+            rights.push(right("", "namespaces", &["get"], namespace, namespace));
+        }
+    }
+    rights
+}
+
+impl Right {
+    fn describe(&self, verb: &str) -> String {
+        let place = self.namespace.as_ref().map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+        format!("{verb} {}{place}", self.resource)
     }
 }
 
-async fn may(client: &Client, group: &str, resource: &str, verb: &str, namespace: Option<&str>) -> kube::Result<bool> {
-    let (resource, subresource) = resource
-        .split_once('/')
-        .map_or((resource, None), |(r, s)| (r, Some(s.to_owned())));
+async fn may(client: &Client, right: &Right, verb: &str) -> kube::Result<bool> {
+    let (resource, subresource) = right.resource.split_once('/').unzip();
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
-                group: Some(group.to_owned()),
-                resource: Some(resource.to_owned()),
-                subresource,
+                group: Some(right.group.to_owned()),
+                resource: Some(resource.unwrap_or(right.resource).to_owned()),
+                subresource: subresource.map(str::to_owned),
                 verb: Some(verb.to_owned()),
-                namespace: namespace.map(str::to_owned),
+                namespace: right.namespace.clone(),
+                name: right.name.clone(),
                 ..Default::default()
             }),
             ..Default::default()
@@ -163,4 +142,21 @@ async fn may(client: &Client, group: &str, resource: &str, verb: &str, namespace
     };
     let answer = Api::all(client.clone()).create(&PostParams::default(), &review).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(controller: &Controller) -> Vec<String> {
+        needed(controller).iter().flat_map(|right| right.verbs.iter().map(|verb| right.describe(verb))).collect()
+    }
+
+    #[test]
+    fn r32_scoped_to_namespaces_no_right_is_for_the_whole_cluster() {
+        let scoped = Controller { watch_namespaces: vec!["shop".into()], ..Default::default() };
+        let whole: Vec<_> = described(&scoped).into_iter().filter(|right| !right.contains(" in ")).collect();
+        assert_eq!(whole, Vec::<String>::new());
+        assert!(described(&Controller::default()).contains(&"list secrets".to_owned()));
+    }
 }
