@@ -51,7 +51,7 @@ async fn r24_canaries_stay_out_of_answers_logs_and_metrics() {
         format!(r#"{{"data": {{"k": "{CANARY}""#),
         format!(r#"{{"data": {{"k/{CANARY}": "v"}}}}"#),
         format!(r#"{{"binary": {{"k": "{CANARY}"}}}}"#),
-        format!("{CANARY}"),
+        CANARY.to_owned(),
     ];
     let mut answers = Vec::new();
     for body in &malformed {
