@@ -1,119 +1,146 @@
-//! R24 at the REST door: what is secret is in no answer that was not asked for it, in no log line, in no metric.
+//! R24 at the REST door, on the real process at its most talkative: what is secret is in no answer that did not ask for it, no log line,
+//! no metric, no row; identifiers are in the audit log and their own columns alone.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
-
-use axum::body::Body;
-use axum::http::Request;
-use prometheus::TextEncoder;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
 use serde_json::json;
-use tracing_subscriber::fmt::MakeWriter;
 
-use super::client::TestApi;
+use crate::support::database::TestDatabase;
+use crate::support::process::Installation;
 
-/// A value, a password, a token: whatever it is, it begins like this.
-const CANARY: &str = "cAnArY-7f3e9d";
+/// A value, a password, a token: whatever it is, it holds this.
+const SECRET: &str = "cAnArY/7f3e9d+secret";
+/// The same in a query.
+const SECRET_IN_URL: &str = "cAnArY%2F7f3e9d%2Bsecret";
+/// A path, a user agent.
+const IDENTIFIER: &str = "cAnArY-1d3n71f13r";
 
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Every form that a text may leak in.
+fn forms(text: &str) -> [String; 4] {
+    [
+        text.to_owned(),
+        STANDARD.encode(text),
+        hex::encode(text),
+        text.replace('/', "%2F").replace('+', "%2B"),
+    ]
 }
 
-impl MakeWriter<'_> for Captured {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
+fn assert_without(place: &str, text: &str, canary: &str) {
+    for form in forms(canary) {
+        let line = text.lines().find(|line| line.contains(&form));
+        assert!(line.is_none(), "{canary} is in {place}: {}", line.unwrap_or_default());
     }
 }
 
 #[tokio::test]
-async fn r24_canaries_stay_out_of_answers_logs_and_metrics() {
-    let log = Captured::default();
-    // Everything of ours and of the libraries, more than a production filter could ask for of ours.
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let api = TestApi::new().await;
+async fn r24_canaries_stay_out_of_answers_log_metrics_and_rows() {
+    let database = TestDatabase::new().await;
+    let mut installation = Installation::new(&database.runtime_dsn, &database.owner_dsn);
+    installation.set("log.filter", "trace");
+    let api = installation.api().await;
+    let admin = installation.administrator().await;
+    let path = format!("/api/v1/records/shared/{IDENTIFIER}");
 
-    let malformed = [
-        format!(r#"{{"data": {{"k": "{CANARY}"}}, "{CANARY}": 1}}"#),
-        format!(r#"{{"data": "{CANARY}"}}"#),
-        format!(r#"{{"data": {{"k": "{CANARY}""#),
-        format!(r#"{{"data": {{"k/{CANARY}": "v"}}}}"#),
-        format!(r#"{{"binary": {{"k": "{CANARY}"}}}}"#),
-        CANARY.to_owned(),
-    ];
     let mut answers = Vec::new();
-    for body in &malformed {
-        let mut request = api.request("PUT", "/api/v1/records/shared/x", Some(json!(null)));
-        *request.body_mut() = Body::from(body.clone());
-        answers.push(api.send(request).await);
+    // Malformed in each way, with the secret where the parser stumbles.
+    for body in [
+        format!(r#"{{"data": {{"k": "{SECRET}"}}, "{SECRET}": 1}}"#),
+        format!(r#"{{"data": "{SECRET}"}}"#),
+        format!(r#"{{"data": {{"k": "{SECRET}""#),
+        format!(r#"{{"data": {{"k{SECRET}": "v"}}}}"#),
+        format!(r#"{{"data": {{"k": "v"}}, "binary": {{"k": "{SECRET}?"}}}}"#),
+        SECRET.to_owned(),
+    ] {
+        let headers = ["Content-Type: application/json"];
+        answers.push(admin.raw(&format!("PUT {path}"), &headers, body.as_bytes()).await);
     }
-    let good = api
-        .call("PUT", "/api/v1/records/shared/x", Some(json!({"data": {"k": CANARY}})))
-        .await;
-    assert_eq!(good.status, 201);
-    answers.push(good);
+    // Well-formed, and refused for another reason.
+    let conflict = json!({"data": {"k": SECRET}, "cas": 7});
+    answers.push(admin.request(Method::PUT, &path, Some(&conflict)).await.unwrap());
+    answers.push(admin.raw(&format!("GET {path}?token={SECRET_IN_URL}"), &[], b"").await);
     answers.push(
-        api.call(
-            "PUT",
-            "/api/v1/records/shared/x",
-            Some(json!({"data": {"k": CANARY}, "cas": 7})),
-        )
-        .await,
-    );
-    answers.push(
-        api.call("GET", &format!("/api/v1/records/shared/x?token={CANARY}"), None)
+        admin
+            .raw(&format!("GET /api/v1/list?after={SECRET_IN_URL}"), &[], b"")
             .await,
     );
-    answers.push(api.call("GET", &format!("/api/v1/list?after={CANARY}"), None).await);
-    answers.push(api.call("GET", "/api/v1/versions/shared/x", None).await);
-    for uri in ["/api/v1/me", "/api/v1/auth/login"] {
-        let request = Request::builder()
-            .method(if uri.ends_with("login") { "POST" } else { "GET" })
-            .uri(uri)
-            .header("authorization", format!("Bearer {CANARY}"))
-            .header("cookie", format!("session={CANARY}"))
-            .header("content-type", "application/json")
-            .body(Body::from(
-                json!({"username": CANARY, "password": CANARY, "newPassword": CANARY}).to_string(),
-            ));
-        answers.push(api.send(request.unwrap()).await);
-    }
-    let read = api.call("GET", "/api/v1/records/shared/x", None).await;
-    assert!(read.text.contains(CANARY), "asked for, it is there");
+    answers.push(
+        admin
+            .raw(&format!("GET /api/v1/records/shared/{SECRET_IN_URL}"), &[], b"")
+            .await,
+    );
+    // Credentials that are none.
+    let nobody = installation.client();
+    let credentials = json!({"username": SECRET, "password": SECRET, "newPassword": SECRET});
+    answers.push(
+        nobody
+            .request(Method::POST, "/api/v1/auth/login", Some(&credentials))
+            .await
+            .unwrap(),
+    );
+    answers.push(
+        nobody
+            .with_token(SECRET)
+            .request(Method::GET, "/api/v1/me", None)
+            .await
+            .unwrap(),
+    );
+    let headers = [
+        format!("Cookie: session={SECRET}"),
+        format!("X-Vault-Token: {SECRET}"),
+        format!("Authorization: Basic {SECRET}"),
+    ];
+    answers.push(
+        nobody
+            .raw("GET /api/v1/me", &headers.each_ref().map(String::as_str), b"")
+            .await,
+    );
+    assert!(
+        answers.iter().all(|answer| (400..500).contains(&answer.status)),
+        "{answers:?}"
+    );
+
+    // And one that succeeds.
+    answers.push(
+        admin
+            .request(Method::PUT, &path, Some(&json!({"data": {"k": SECRET}})))
+            .await
+            .unwrap()
+            .ok(),
+    );
+    let agent = format!("User-Agent: {IDENTIFIER}");
+    assert!(
+        admin
+            .raw(&format!("GET {path}"), &[&agent], b"")
+            .await
+            .text
+            .contains(SECRET),
+        "asked for, it is there"
+    );
 
     for answer in &answers {
-        assert!(
-            !answer.text.contains(CANARY) && !format!("{:?}", answer.headers).contains(CANARY),
-            "{answer:?}"
-        );
+        assert_without("an answer", &answer.text, SECRET);
     }
-    let metrics = TextEncoder::new()
-        .encode_to_string(&api.vault.registry.gather())
-        .unwrap();
-    assert!(!metrics.contains(CANARY));
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
-    assert!(log.contains("request"), "the log was captured");
-    for (line, secret) in log
-        .lines()
-        .flat_map(|line| [(line, CANARY), (line, api.token.as_str())])
-    {
-        assert!(!line.contains(secret), "{line}");
-    }
-    // Identifiers are for the audit log alone: a path is in none of our lines.
+    let log = api.log();
     assert!(
-        !log.lines()
-            .any(|line| line.contains("aether_vault::http") && line.contains("shared/x"))
+        log.contains("DEBUG") && log.contains("request refused"),
+        "the log is at its most talkative"
     );
+    let metrics = installation.metrics(&api).await;
+    for (place, text) in [("the log", &log), ("the metrics", &metrics)] {
+        assert_without(place, text, SECRET);
+        assert_without(place, text, IDENTIFIER);
+        assert_without(place, text, admin.token());
+    }
+    let rows = "SELECT query_to_xml('SELECT * FROM ' || quote_ident(relname), true, false, '')::text FROM pg_class \
+                WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace ORDER BY relname";
+    let tables: Vec<String> = sqlx::query_scalar(rows).fetch_all(&database.superuser).await.unwrap();
+    assert!(
+        tables.len() > 10 && tables.concat().contains(IDENTIFIER),
+        "the tables were read"
+    );
+    for table in &tables {
+        assert_without("the database", table, SECRET);
+        assert_without("the database", table, admin.token());
+    }
 }
