@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 
-use super::process::{Process, bind};
 use super::AppError;
+use super::process::{Process, bind};
 use crate::http::{self, Api, Limits, ServerOptions, TlsFiles};
 use crate::service::Vault;
 use crate::service::auth::Bootstrapped;

@@ -32,7 +32,9 @@ pub async fn controller(settings: &Settings) -> Result<(), AppError> {
     let Some(vault) = process.open_vault(settings, "aether-vault controller").await? else {
         return Ok(());
     };
-    let Some(uid) = cluster_uid(&client, &stop).await else { return Ok(()) };
+    let Some(uid) = cluster_uid(&client, &stop).await else {
+        return Ok(());
+    };
     let door = LocalDoor::register(Arc::clone(&vault), &settings.controller.cluster_prefix, &uid).await?;
     let controller_settings = controller_settings(&settings.controller, door.is_platform());
     let seen = Arc::clone(&vault);
@@ -76,7 +78,11 @@ async fn cluster_uid(client: &Client, stop: &CancellationToken) -> Option<String
 }
 
 fn controller_settings(settings: &Controller, platform: bool) -> ControllerSettings {
-    let identity = if settings.identity.is_empty() { own_identity() } else { settings.identity.clone() };
+    let identity = if settings.identity.is_empty() {
+        own_identity()
+    } else {
+        settings.identity.clone()
+    };
     ControllerSettings {
         cluster_prefix: settings.cluster_prefix.clone(),
         operator_namespace: settings.operator_namespace.clone(),

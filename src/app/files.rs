@@ -40,7 +40,9 @@ impl Files {
     }
 
     fn reload_url(&mut self) -> Result<bool, String> {
-        let Some((file, known)) = &mut self.url else { return Ok(false) };
+        let Some((file, known)) = &mut self.url else {
+            return Ok(false);
+        };
         let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
         let dsn = Dsn::parse(&text).map_err(|error| error.to_string())?;
         if dsn == *known {
@@ -61,7 +63,11 @@ fn report(outcome: Result<bool, String>, complained: &mut bool, what: &str) {
             }
         }
         Err(error) if !std::mem::replace(complained, true) => {
-            tracing::error!(file = what, error, "the changed file cannot be used; what was read before stays in force");
+            tracing::error!(
+                file = what,
+                error,
+                "the changed file cannot be used; what was read before stays in force"
+            );
         }
         Err(_) => {}
     }

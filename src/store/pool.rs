@@ -48,11 +48,13 @@ pub fn replace_dsn(pool: &Pool, dsn: &str, options: &PoolOptions) -> StoreResult
 }
 
 fn connect_options(dsn: &str, options: &PoolOptions) -> StoreResult<PgConnectOptions> {
-    Ok(PgConnectOptions::from_str(dsn)?.application_name(options.application_name).options([
-        ("statement_timeout", options.statement_timeout.as_millis().to_string()),
-        ("idle_in_transaction_session_timeout", "10000".to_owned()),
-        ("search_path", "public".to_owned()),
-    ]))
+    Ok(PgConnectOptions::from_str(dsn)?
+        .application_name(options.application_name)
+        .options([
+            ("statement_timeout", options.statement_timeout.as_millis().to_string()),
+            ("idle_in_transaction_session_timeout", "10000".to_owned()),
+            ("search_path", "public".to_owned()),
+        ]))
 }
 
 /// The user name in a DSN, which grants go to.

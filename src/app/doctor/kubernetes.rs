@@ -88,18 +88,34 @@ fn needed(controller: &Controller) -> Vec<Right> {
     let operator = Some(controller.operator_namespace.as_str());
     let mut rights = vec![
         right("coordination.k8s.io", "leases", &["create"], operator, None),
-        right("coordination.k8s.io", "leases", &["get", "update"], operator, Some(&controller.lease_name)),
+        right(
+            "coordination.k8s.io",
+            "leases",
+            &["get", "update"],
+            operator,
+            Some(&controller.lease_name),
+        ),
         right("", "namespaces", &["get"], Some("kube-system"), Some("kube-system")),
     ];
     let looked_after: Vec<Option<&str>> = if controller.watch_namespaces.is_empty() {
         rights.push(right("", "namespaces", READ, None, None));
         let definition = Some("vaultsecrets.aethervault.io");
-        rights.push(right("apiextensions.k8s.io", "customresourcedefinitions", &["get"], None, definition));
+        rights.push(right(
+            "apiextensions.k8s.io",
+            "customresourcedefinitions",
+            &["get"],
+            None,
+            definition,
+        ));
         vec![None]
     } else {
         rights.push(right(GROUP, "vaultpolicies", READ, operator, None));
         rights.push(right(GROUP, "vaultpolicies/status", &["patch"], operator, None));
-        controller.watch_namespaces.iter().map(|name| Some(name.as_str())).collect()
+        controller
+            .watch_namespaces
+            .iter()
+            .map(|name| Some(name.as_str()))
+            .collect()
     };
     for namespace in looked_after {
         rights.push(right(GROUP, "vaultsecrets", READ, namespace, None));
@@ -118,7 +134,11 @@ fn needed(controller: &Controller) -> Vec<Right> {
 
 impl Right {
     fn describe(&self, verb: &str) -> String {
-        let place = self.namespace.as_ref().map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+        let place = self
+            .namespace
+            .as_ref()
+            .map(|namespace| format!(" in {namespace}"))
+            .unwrap_or_default();
         format!("{verb} {}{place}", self.resource)
     }
 }
@@ -149,13 +169,22 @@ mod tests {
     use super::*;
 
     fn described(controller: &Controller) -> Vec<String> {
-        needed(controller).iter().flat_map(|right| right.verbs.iter().map(|verb| right.describe(verb))).collect()
+        needed(controller)
+            .iter()
+            .flat_map(|right| right.verbs.iter().map(|verb| right.describe(verb)))
+            .collect()
     }
 
     #[test]
     fn r32_scoped_to_namespaces_no_right_is_for_the_whole_cluster() {
-        let scoped = Controller { watch_namespaces: vec!["shop".into()], ..Default::default() };
-        let whole: Vec<_> = described(&scoped).into_iter().filter(|right| !right.contains(" in ")).collect();
+        let scoped = Controller {
+            watch_namespaces: vec!["shop".into()],
+            ..Default::default()
+        };
+        let whole: Vec<_> = described(&scoped)
+            .into_iter()
+            .filter(|right| !right.contains(" in "))
+            .collect();
         assert_eq!(whole, Vec::<String>::new());
         assert!(described(&Controller::default()).contains(&"list secrets".to_owned()));
     }

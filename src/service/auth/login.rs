@@ -47,7 +47,9 @@ impl Auth<'_> {
         let user = if name.contains('\0') {
             None
         } else {
-            users::find_by_name(&self.vault.pool, &name).await.map_err(store_failed)?
+            users::find_by_name(&self.vault.pool, &name)
+                .await
+                .map_err(store_failed)?
         };
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let right = self.vault.passwords.verify(request.password.clone(), hash).await?;
