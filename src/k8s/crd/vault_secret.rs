@@ -290,6 +290,25 @@ pub struct ValueFrom {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub version: Option<i64>,
+    /// A part of a value that is JSON: names of properties and numbers of list items from 0, joined by dots, such as `db.hosts.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('.') && !self.endsWith('.') && !self.contains('..')")
+            .message("a property is names joined by single dots, such as 'db.hosts.0'")
+    )]
+    pub property: Option<String>,
+    /// How the text that is found is decoded; absent means not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode: Option<Decoding>,
+}
+
+/// How text is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Decoding {
+    /// Standard base64.
+    Base64,
 }
 
 /// A record whose keys all appear in the Secret; `{}` is the own one.

@@ -81,6 +81,32 @@ impl TestCluster {
         name
     }
 
+    /// Deletes a namespace and makes another one of the same name.
+    pub async fn remake_namespace(&self, name: &str) {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+        eventually(&format!("{name} is gone"), || async {
+            match api.get_opt(name).await.map_err(|error| error.to_string())? {
+                None => Ok(()),
+                Some(_) => Err("it is there".to_owned()),
+            }
+        })
+        .await;
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            ..Default::default()
+        };
+        api.create(
+            &PostParams::default(),
+            &Namespace {
+                metadata,
+                ..Default::default()
+            },
+        )
+        .await
+        .unwrap();
+    }
+
     pub fn secrets(&self, namespace: &str) -> Api<Secret> {
         Api::namespaced(self.client.clone(), namespace)
     }

@@ -87,6 +87,18 @@ impl Stage {
         self.controller = Some(controller);
     }
 
+    /// Starts the controller with other rights and settings.
+    pub async fn start_with(&mut self, client: Client, settings: ControllerSettings) {
+        self.controller = Some(self.controller_with(client, settings).await);
+    }
+
+    /// Ends the controller as kill -9 would.
+    pub fn kill(&mut self) {
+        if let Some(controller) = self.controller.take() {
+            controller.task.abort();
+        }
+    }
+
     /// Starts another controller.
     pub async fn controller_with(&self, client: Client, settings: ControllerSettings) -> Controller {
         // Policies of the operator's namespace reach everything.
@@ -141,11 +153,6 @@ impl Controller {
     pub async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
-    }
-
-    /// Ends it as kill -9 would.
-    pub fn kill(self) {
-        self.task.abort();
     }
 
     /// The sum of a metric over the labels that match.

@@ -9,13 +9,15 @@ use super::problem::{Problem, Reason, Stage};
 use super::secret::Data;
 use crate::domain::generate::GenerateSpec;
 use crate::domain::path::{PathPrefix, RecordPath};
-use crate::domain::projection::{Fault, FaultKind, Fetched, FromRule, KeyRule, Projection, Source, ValueRule};
+use crate::domain::projection::{
+    Decode, Fault, FaultKind, Fetched, FromRule, KeyRule, Part, Projection, Property, Source, ValueRule,
+};
 use crate::domain::record::{KeyName, Version};
 use crate::domain::root::namespace_prefix;
 use crate::domain::template::{FetchedRecord, Meta, Template};
 use crate::k8s::controller::key::Key;
 use crate::k8s::crd::VaultSecret;
-use crate::k8s::crd::vault_secret::{DataFrom, DataItem, Generator};
+use crate::k8s::crd::vault_secret::{DataFrom, DataItem, Decoding, Generator, ValueFrom};
 use crate::service::door::{RecordRef, SyncRecord};
 
 /// What a spec takes.
@@ -141,6 +143,8 @@ fn at_fault(faults: &[Fault]) -> Problem {
         .first()
         .map_or(Reason::Internal, |fault| match fault.kind.reason() {
             "KeyMissing" => Reason::KeyMissing,
+            "InvalidValue" => Reason::InvalidValue,
+            "PathNotFound" => Reason::PathNotFound,
             "KeyConflict" => Reason::KeyConflict,
             "TemplateError" => Reason::TemplateError,
             "TargetTooLarge" => Reason::TargetTooLarge,
@@ -156,10 +160,7 @@ fn at_fault(faults: &[Fault]) -> Problem {
 fn key_rule(item: &DataItem, own: &RecordPath, home: &PathPrefix) -> Result<KeyRule, Problem> {
     let key = key_name(&item.key)?;
     let value = match (&item.from, &item.template) {
-        (Some(from), None) => ValueRule::Copy {
-            source: source(from.path.as_deref(), from.version, own, home)?,
-            key: key_name(&from.key)?,
-        },
+        (Some(from), None) => value_rule(from, own, home)?,
         (None, Some(template)) => ValueRule::Template(Template::parse(template, Some(home)).map_err(|error| {
             let fault = Fault {
                 key: Some(item.key.clone()),
@@ -173,6 +174,21 @@ fn key_rule(item: &DataItem, own: &RecordPath, home: &PathPrefix) -> Result<KeyR
         _ => return Err(invalid(format!("key '{key}': give exactly one of: from, template"))),
     };
     Ok(KeyRule { key, value })
+}
+
+fn value_rule(from: &ValueFrom, own: &RecordPath, home: &PathPrefix) -> Result<ValueRule, Problem> {
+    let source = source(from.path.as_deref(), from.version, own, home)?;
+    let key = key_name(&from.key)?;
+    let property = from.property.as_deref().map(Property::parse).transpose();
+    let part = Part {
+        property: property.map_err(|error| invalid(format!("key '{key}': {error}")))?,
+        decode: from.decode.map(|Decoding::Base64| Decode::Base64),
+    };
+    Ok(if part == Part::default() {
+        ValueRule::Copy { source, key }
+    } else {
+        ValueRule::Extract { source, key, part }
+    })
 }
 
 fn from_rule(from: &DataFrom, own: &RecordPath, home: &PathPrefix) -> Result<FromRule, Problem> {

@@ -17,6 +17,8 @@ pub(in crate::k8s::controller) enum Reason {
     VersionGone,
     /// A record lacks a key that is named.
     KeyMissing,
+    /// A value does not have the part, or the encoding, that is asked for.
+    InvalidValue,
     /// A key of the Secret is made twice.
     KeyConflict,
     /// A template cannot be rendered.
@@ -49,6 +51,7 @@ impl Reason {
             Self::PathNotFound => "PathNotFound",
             Self::VersionGone => "VersionGone",
             Self::KeyMissing => "KeyMissing",
+            Self::InvalidValue => "InvalidValue",
             Self::KeyConflict => "KeyConflict",
             Self::TemplateError => "TemplateError",
             Self::TargetTooLarge => "TargetTooLarge",
@@ -96,9 +99,11 @@ impl Problem {
             Reason::InvalidSpec => (Stage::Begin, false, false),
             Reason::PolicyDenied | Reason::RootOrphaned => (Stage::Authorize, false, false),
             Reason::PathNotFound | Reason::VersionGone => (Stage::Read, false, false),
-            Reason::KeyMissing | Reason::KeyConflict | Reason::TemplateError | Reason::TargetTooLarge => {
-                (Stage::Write, false, false)
-            }
+            Reason::KeyMissing
+            | Reason::InvalidValue
+            | Reason::KeyConflict
+            | Reason::TemplateError
+            | Reason::TargetTooLarge => (Stage::Write, false, false),
             // Nothing tells us when somebody else's Secret goes, or a webhook changes its mind.
             Reason::TargetConflict | Reason::TargetMissing | Reason::TargetRefused => (Stage::Write, true, false),
             Reason::StoreUnavailable | Reason::KeyUnavailable | Reason::ClusterUnavailable | Reason::Internal => {
