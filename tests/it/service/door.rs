@@ -188,10 +188,15 @@ async fn a_stored_policy_that_cannot_be_read_closes_its_scope_and_nothing_else()
     let door = register(&process, "k8s").await;
     let records = process.vault.records();
     for name in ["k8s/shop/db", "shared/a"] {
-        records.write(&admin, &path(name), &record(&[("k", "v")]), Expect::Any).await.unwrap();
+        records
+            .write(&admin, &path(name), &record(&[("k", "v")]), Expect::Any)
+            .await
+            .unwrap();
     }
     let scope = PathPrefix::parse("k8s/shop").unwrap();
-    door.apply_policy(&policy("newer", Effect::Allow, "k8s/shop/**", scope)).await.unwrap();
+    door.apply_policy(&policy("newer", Effect::Allow, "k8s/shop/**", scope))
+        .await
+        .unwrap();
     database
         .execute("UPDATE policies SET document = '{\"ofANewerRelease\": 1}'; UPDATE policy_epoch SET epoch = epoch + 1")
         .await;
