@@ -1,41 +1,57 @@
 //! Whether the process can serve: everything that it depends on, each by name.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse as _;
 use futures::future::BoxFuture;
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use crate::service::Check;
 
 type Look = dyn Fn() -> BoxFuture<'static, Vec<Check>> + Send + Sync;
 
+/// What was found, and when.
+type Answered = (Instant, Vec<Check>);
+
+/// How long an answer holds: nobody may make the process ask its database as often as they like.
+const HOLDS: Duration = Duration::from_millis(200);
+
 /// Looks at the dependencies when asked.
 #[derive(Clone)]
-pub struct Readiness(Arc<Look>);
+pub struct Readiness {
+    look: Arc<Look>,
+    last: Arc<Mutex<Option<Answered>>>,
+}
 
 impl Readiness {
-    /// Asks `look` each time.
+    /// Asks `look`, once at a time.
     #[must_use]
     pub fn new(look: impl Fn() -> BoxFuture<'static, Vec<Check>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(look))
+        Self {
+            look: Arc::new(look),
+            last: Arc::default(),
+        }
     }
 
     /// 200 if nothing is wrong, 503 otherwise, with each dependency by name.
     pub(super) async fn answer(&self) -> Response<Body> {
-        let checks = (self.0)().await;
+        let mut last = self.last.lock().await;
+        let checks = match last.take().filter(|(at, _)| at.elapsed() < HOLDS) {
+            Some(fresh) => last.insert(fresh),
+            None => {
+                let checks = (self.look)().await;
+                last.insert((Instant::now(), checks))
+            }
+        };
+        let checks = &checks.1;
         let ready = checks.iter().all(|check| check.problem.is_none());
         let view = View {
             ready,
-            checks: checks
-                .iter()
-                .map(|check| Line {
-                    name: check.name,
-                    problem: check.problem.as_deref(),
-                })
-                .collect(),
+            checks: checks.iter().map(Line::of).collect(),
         };
         let status = if ready {
             StatusCode::OK
@@ -57,4 +73,13 @@ struct Line<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    fn of(check: &'a Check) -> Self {
+        Self {
+            name: check.name,
+            problem: check.problem.as_deref(),
+        }
+    }
 }

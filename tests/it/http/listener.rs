@@ -209,6 +209,8 @@ async fn the_operators_port_tells_of_life_readiness_and_metrics() {
         (200, r#"{"ready":true,"checks":[{"name":"database"}]}"#.into())
     );
     broken.cancel();
+    // An answer holds for a moment.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let expected = r#"{"ready":false,"checks":[{"name":"database","problem":"the database does not answer"}]}"#;
     assert_eq!(get("/readyz").await, (503, expected.into()));
     assert_eq!(get("/livez").await.0, 200);
