@@ -10,6 +10,7 @@
 
 mod architecture;
 mod bad_input;
+mod canary;
 mod http;
 mod k8s;
 mod service;
