@@ -1,6 +1,6 @@
 # What people run. Everything is a script under hack/, each with its own --help; this file only names them.
 .DEFAULT_GOAL := help
-.PHONY: help up down status test e2e bench mutants lint generate image
+.PHONY: help up down status test e2e kills bench mutants lint generate image
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,6 +19,9 @@ test: ## lint, unit, integration and end-to-end tests (STAGES="lint unit" for so
 
 e2e: ## end-to-end tests alone: a node, the image, pods that mount synced Secrets (root)
 	@hack/test e2e
+
+kills: ## kill the API, the controller, Postgres and the API server under load, 20 times each (KILLS=n)
+	@AETHER_VAULT_KILLS=$(or $(KILLS),20) SQLX_OFFLINE=true cargo test --locked --quiet --test kills
 
 bench: ## measure; one JSON object a line (ONLY=read,write: figures whose names begin so)
 	@hack/bench $(ONLY)
