@@ -306,7 +306,9 @@ async fn deleting_the_definition_leaves_every_secret() {
         .unwrap();
     let cluster = TestCluster::with(config.clone()).await;
     let mut stage = Stage::on(cluster).await;
-    stage.start().await;
+    let mut settings = stage.settings();
+    settings.watch_namespaces.clear();
+    stage.start_with(stage.cluster.client.clone(), settings).await;
     for name in ["a", "b"] {
         stage.write(&stage.own(name), &[("k", name)]).await;
         stage

@@ -1,10 +1,13 @@
 //! Policies decide, from resources and for resources.
 
+use kube::Config;
 use kube::api::DeleteParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
 use crate::support::cluster::{TestCluster, eventually};
 use crate::support::controller::Stage;
+use crate::support::servers::OwnCluster;
 
 fn policy(subject: &Value, effect: &str, path: &str) -> Value {
     json!({ "subjects": [subject], "rules": [{ "effect": effect, "paths": [path], "capabilities": ["sync"] }] })
@@ -240,6 +243,41 @@ async fn a_policy_ends_at_its_time() {
         .await
         .unwrap();
     stands(&stage.cluster, &stage.shop, "old", "Ready", "False Expired").await;
+}
+
+#[tokio::test]
+async fn new_labels_of_a_namespace_are_new_rights() {
+    if !OwnCluster::can_be_made() {
+        return;
+    }
+    // A controller of every namespace would look after those of other tests too, so this one has a cluster of its own.
+    let own = OwnCluster::up();
+    let kubeconfig = Kubeconfig::read_from(own.kubeconfig()).unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
+    let mut stage = Stage::on(TestCluster::with(config).await).await;
+    let mut settings = stage.settings();
+    settings.watch_namespaces.clear();
+    stage.start_with(stage.cluster.client.clone(), settings).await;
+    stage.write("shared/x", &[("k", "v")]).await;
+    let subject = json!({ "kind": "Namespace", "matchLabels": { "trust": "yes" } });
+    stage
+        .cluster
+        .create_vault_policy(&stage.operator, "x", policy(&subject, "allow", "shared/x"))
+        .await
+        .unwrap();
+    stage
+        .cluster
+        .create_vault_secret(&stage.shop, "x", json!({ "path": "shared/x" }))
+        .await
+        .unwrap();
+    stage.cluster.refused(&stage.shop, "x", "PolicyDenied").await;
+    own.kubectl(&["label", "namespace", &stage.shop, "trust=yes"]);
+    stage.cluster.holds(&stage.shop, "x", &[("k", "v")]).await;
+    own.kubectl(&["label", "namespace", &stage.shop, "trust-"]);
+    stage.cluster.refused(&stage.shop, "x", "PolicyDenied").await;
+    drop(stage);
 }
 
 #[tokio::test]
