@@ -150,7 +150,7 @@ async fn run(arguments: Arguments) -> Outcome<()> {
         return print_line(&needs.join(" "));
     }
     let installation = Installation::new(arguments.dir, arguments.binary)?;
-    let mut failed = Vec::new();
+    let mut failed = false;
     for group in groups {
         let load1 = cpu::load1()?;
         say(format!("{group:?}: measuring (load {load1})"));
@@ -164,13 +164,16 @@ async fn run(arguments: Arguments) -> Outcome<()> {
         match figures {
             Ok(figures) => print(figures, &choice, load1)?,
             // The others are still worth having.
-            Err(error) => failed.push(format!("{group:?}: {error}")),
+            Err(error) => {
+                say(format!("{group:?}: {error}"));
+                failed = true;
+            }
         }
     }
-    if failed.is_empty() {
-        Ok(())
+    if failed {
+        Err("some figures could not be measured, as said above".into())
     } else {
-        Err(failed.join("\nbench: ").into())
+        Ok(())
     }
 }
 

@@ -46,9 +46,10 @@ pub(crate) async fn measure(installation: &Installation, objects: usize) -> Outc
     let before = Requests::read(&client).await?;
     let started = Instant::now();
     let mut controller = installation.start_controller(&kubeconfig)?;
+    installation.leading(&mut controller).await?;
     let all_ready = timeout(READY_TIMEOUT, ready)
         .await
-        .map_err(|_| format!("not all Ready after {READY_TIMEOUT:?}"))?;
+        .map_err(|_| format!("not all Ready after {} s", READY_TIMEOUT.as_secs()))?;
     let seconds = all_ready?.duration_since(started).as_secs_f64();
     controller.check()?;
     let secrets = secrets(&client).await?;

@@ -48,7 +48,9 @@ pub(crate) async fn measure(installation: &Installation, choice: &Choice) -> Out
 
     let mut seen = watch(client);
     let mut api = installation.start_api().await?;
-    let controller = installation.start_controller(&kubeconfig)?;
+    let mut controller = installation.start_controller(&kubeconfig)?;
+    // The cluster has its prefix before anybody writes under it.
+    installation.leading(&mut controller).await?;
     installation.put(PATH, "first").await?;
     seen.wait_for("first").await?;
 
