@@ -112,6 +112,13 @@ pub(super) async fn run(
     });
     parts.spawn(measure(Arc::clone(&context), policies));
 
+    // Nothing is written before it is known which definition its resource came through: what is remembered would never fit it.
+    let definition = async {
+        while !wake::learn_definition(&context).await {
+            sleep(PAUSE).await;
+        }
+    };
+    let _ = term.run_until_cancelled(definition).await;
     let mut workers = JoinSet::new();
     for _ in 0..context.settings.concurrency {
         workers.spawn(work(Arc::clone(&context), term.clone()));

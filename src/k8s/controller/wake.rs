@@ -119,21 +119,28 @@ fn all(context: &Context) -> Vec<Key> {
     context.vault_secrets.all().into_iter().map(|(key, _)| key).collect()
 }
 
-/// Looks at the definition, then compares everything.
-async fn survey(context: &Context, class: Class) {
+/// Looks at the definition until the API server answers; `false` if it is gone or going.
+pub(super) async fn learn_definition(context: &Context) -> bool {
     loop {
         match context.definitions.look::<VaultSecret>().await {
             Ok(Definition::Standing { uid }) => {
                 context.set_definition_uid(uid);
-                break;
+                return true;
             }
-            // Its resources are going; there is nothing to compare, and the next listing brings us here again.
-            Ok(Definition::Leaving) => return,
+            Ok(Definition::Leaving) => return false,
             Err(error) => {
                 warn!(%error, "cannot read the definition of VaultSecret; trying again");
                 sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Looks at the definition, then compares everything.
+async fn survey(context: &Context, class: Class) {
+    if !learn_definition(context).await {
+        // Its resources are going; there is nothing to compare, and the next listing brings us here again.
+        return;
     }
     let keys = all(context);
     let woken = persist(context, &keys, class).await;

@@ -195,10 +195,6 @@ fn generated(secret: &serde_json::Value) -> Needle {
     Needle::of("generated password", STANDARD.decode(password).unwrap())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are told where their servers are by the environment"
-)]
 fn kubeconfig() -> std::path::PathBuf {
     std::env::var_os("KUBECONFIG")
         .expect("KUBECONFIG is not set; run the integration tests with 'make test'")

@@ -45,9 +45,12 @@ impl Needle {
     }
 }
 
+/// A needle in one encoding: the encoding's name, and the bytes.
+type Form<'a> = &'a (&'static str, Vec<u8>);
+
 /// All needles in all forms, to be looked for in one pass.
 pub struct Finder<'a> {
-    by_start: HashMap<[u8; START], Vec<(&'a Needle, &'a (&'static str, Vec<u8>))>>,
+    by_start: HashMap<[u8; START], Vec<(&'a Needle, Form<'a>)>>,
     /// Whether a form begins with these two bytes: almost every place is passed over by this alone.
     begins: Vec<bool>,
 }
