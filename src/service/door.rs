@@ -100,7 +100,7 @@ pub struct SyncRow {
     pub delete_with_owner: bool,
     /// The Secret's name.
     pub secret_name: String,
-    /// The Secret's uid, as last written or seen.
+    /// The Secret's uid, as last written or seen; empty while it is being made.
     pub secret_uid: String,
     /// The Secret's resourceVersion, as last written or seen.
     pub secret_resource_version: String,

@@ -156,6 +156,49 @@ async fn a_resource_deleted_while_nobody_led_takes_its_secret_along() {
 }
 
 #[tokio::test]
+async fn a_secret_that_was_being_made_when_we_died_goes_with_its_resource() {
+    let mut stage = Stage::set().await;
+    for name in ["a", "b"] {
+        stage.write(&stage.own(name), &[("k", "v")]).await;
+        stage
+            .cluster
+            .create_vault_secret(&stage.shop, name, json!({}))
+            .await
+            .unwrap();
+        stage.cluster.ready(&stage.shop, name).await;
+    }
+    stage.stop().await;
+    // As they stand between the intent and the note of what was made.
+    stage
+        .database
+        .execute("UPDATE syncs SET secret_uid = '', secret_resource_version = '', data_hash = '', records = '[]'")
+        .await;
+    let secrets = stage.cluster.secrets(&stage.shop);
+    // This one somebody took: without our marks it is not ours to delete.
+    let taken = json!({ "metadata": { "labels": { "aethervault.io/managed-by": null } } });
+    secrets
+        .patch("b", &PatchParams::default(), &Patch::Merge(taken))
+        .await
+        .unwrap();
+    for name in ["a", "b"] {
+        stage
+            .cluster
+            .vault_secrets(&stage.shop)
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+    stage.start().await;
+    stage.cluster.gone(&stage.shop, "a").await;
+    eventually("both are settled", || async {
+        let left = stage.database.count("SELECT count(*) FROM syncs").await;
+        if left == 0 { Ok(()) } else { Err(format!("{left} rows")) }
+    })
+    .await;
+    assert!(secrets.get_opt("b").await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_resource_made_again_takes_its_secret_over_in_place() {
     let stage = Stage::set().await;
     stage.write(&stage.own("a"), &[("k", "v")]).await;

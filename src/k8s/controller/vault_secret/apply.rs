@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::ownership::{Claim, Claimant};
 use super::problem::{Problem, Reason};
+use super::reconcile::{deletes, remember};
 use super::secret::{self, FIELD_MANAGER, Refusal, Step, Wanted, Wiped};
 use crate::k8s::controller::context::Context;
 use crate::k8s::controller::key::Key;
@@ -67,7 +68,7 @@ pub(in crate::k8s::controller) async fn apply(
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &wanted.target.namespace);
     let uid = object.uid().unwrap_or_default();
     let name = object.name_any();
-    let same_name = row.filter(|row| row.secret_name == *wanted.target.name);
+    let same_name = row.filter(|row| row.secret_name == *wanted.target.name && !row.secret_uid.is_empty());
     let left_behind = left_behind(context, &wanted.target, &uid);
     let claimant = Claimant {
         uid: &uid,
@@ -102,6 +103,7 @@ pub(in crate::k8s::controller) async fn apply(
                 } else {
                     Done::Created
                 };
+                intend(context, object, wanted, row).await?;
                 created(&api, next).await.map(|identity| (identity, done))
             }
             Step::Replace(next, claim) => {
@@ -111,6 +113,7 @@ pub(in crate::k8s::controller) async fn apply(
                     .map(|identity| (identity, done))
             }
             Step::Recreate(next) => {
+                intend(context, object, wanted, row).await?;
                 delete_exactly(&api, &wanted.target.name, live.as_ref()).await?;
                 created(&api, next).await.map(|identity| (identity, Done::Recreated))
             }
@@ -137,6 +140,34 @@ pub(in crate::k8s::controller) async fn apply(
         Reason::ClusterUnavailable,
         "somebody else keeps writing the Secret at the same time; trying again",
     ))
+}
+
+/// Notes that a Secret is about to be made: should we be killed, or the store go away, before it is remembered, and the `VaultSecret` be
+/// deleted meanwhile, nobody else would know that the Secret is ours to delete.
+async fn intend(
+    context: &Context,
+    object: &VaultSecret,
+    wanted: &Wanted,
+    row: Option<&SyncRow>,
+) -> Result<(), Problem> {
+    // A row that speaks of the former target is needed until that one is cleaned up.
+    if row.is_some_and(|row| row.secret_name != *wanted.target.name) {
+        return Ok(());
+    }
+    let intended = SyncRow {
+        uid: object.uid().unwrap_or_default(),
+        namespace: wanted.target.namespace.to_string(),
+        name: object.name_any(),
+        generation: object.metadata.generation.unwrap_or_default(),
+        crd_uid: context.definition_uid(),
+        delete_with_owner: deletes(object),
+        secret_name: wanted.target.name.to_string(),
+        secret_uid: String::new(),
+        secret_resource_version: String::new(),
+        data_hash: Vec::new(),
+        records: Vec::new(),
+    };
+    remember(context, intended).await
 }
 
 /// What a replacement was for: the hash tells our own change from somebody else's.

@@ -309,10 +309,16 @@ async fn write(
     Ok(Ended::Synced(own_version(plan, &heads), done))
 }
 
-async fn remember(context: &Context, row: SyncRow) -> Result<(), Problem> {
+/// Remembers a row here and in the vault.
+pub(super) async fn remember(context: &Context, row: SyncRow) -> Result<(), Problem> {
     match context.door.remember(&row).await {
         Ok(true) => {
+            let uid = row.uid.clone();
             context.memory.put(row);
+            if context.memory.get(&uid).is_some_and(|row| context.is_gone(&row)) {
+                // It was deleted while we worked on it, and the reaper looked before there was anything to see.
+                context.gone.notify_one();
+            }
             Ok(())
         }
         Ok(false) => Err(Problem::new(
@@ -369,7 +375,8 @@ fn wanted(plan: &Plan, object: &VaultSecret, data: Data) -> Wanted {
     }
 }
 
-fn deletes(object: &VaultSecret) -> bool {
+/// Whether the Secret goes with its `VaultSecret`.
+pub(super) fn deletes(object: &VaultSecret) -> bool {
     let policy = object.spec.target.as_ref().and_then(|target| target.deletion_policy);
     policy.unwrap_or_default() == DeletionPolicy::Delete
 }
