@@ -15,8 +15,8 @@ pub struct UserRow {
     pub name: String,
     /// `admin`, `auditor` or `user`.
     pub role: String,
-    /// The password's PHC string.
-    pub password_hash: String,
+    /// The password's PHC string; absent for whoever has none.
+    pub password_hash: Option<String>,
     /// Whether the password is a one-time one.
     pub must_change_password: bool,
     /// Whether it may not act.
@@ -74,7 +74,7 @@ pub async fn insert(tx: &mut Tx<'_>, user: &UserRow) -> StoreResult<()> {
 ///
 /// # Errors
 /// [`super::StoreError`].
-pub async fn replace_password(tx: &mut Tx<'_>, id: Uuid, old_hash: &str, new_hash: &str) -> StoreResult<bool> {
+pub async fn replace_password(tx: &mut Tx<'_>, id: Uuid, old_hash: Option<&str>, new_hash: &str) -> StoreResult<bool> {
     let done = sqlx::query!(
         "UPDATE users SET password_hash = $3, must_change_password = false WHERE id = $1 AND password_hash = $2",
         id,

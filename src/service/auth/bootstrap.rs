@@ -53,7 +53,7 @@ impl Auth<'_> {
             id: random::uuid_v7(now),
             name: FIRST_ADMIN.to_owned(),
             role: Role::Admin.as_str().to_owned(),
-            password_hash,
+            password_hash: Some(password_hash),
             must_change_password: true,
             disabled: false,
         };

@@ -51,7 +51,7 @@ impl Auth<'_> {
                 .await
                 .map_err(store_failed)?
         };
-        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let hash = user.as_ref().and_then(|user| user.password_hash.clone());
         let right = self.vault.passwords.verify(request.password.clone(), hash).await?;
         let user = match user {
             Some(user) if right && !user.disabled => user,
@@ -77,7 +77,7 @@ impl Auth<'_> {
         let token = self.vault.tokens.issue(user.id, session, ctx.now())?;
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
         if let Some(new_hash) = new_hash {
-            let replaced = users::replace_password(&mut tx, user.id, &user.password_hash, new_hash).await;
+            let replaced = users::replace_password(&mut tx, user.id, user.password_hash.as_deref(), new_hash).await;
             if !replaced.map_err(store_failed)? {
                 return Err(login_failed());
             }
