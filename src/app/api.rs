@@ -6,10 +6,10 @@ use futures::FutureExt as _;
 
 use super::AppError;
 use super::process::{Process, bind};
-use crate::http::{self, Api, Limits, ServerOptions, TlsFiles};
+use crate::http::{self, Api, Limits, Rate, Rates, ServerOptions, TlsFiles};
 use crate::service::Vault;
 use crate::service::auth::Bootstrapped;
-use crate::settings::{Http, Settings};
+use crate::settings::{self, Http, RateLimits, Settings};
 
 /// Serves the API until told to stop.
 ///
@@ -32,6 +32,7 @@ pub async fn api(settings: &Settings) -> Result<(), AppError> {
         body: settings.http.body_limit.as_usize(),
         request_timeout: settings.http.request_timeout.get(),
         trusted_proxies: settings.http.trusted_proxies.clone(),
+        rates: rates(&settings.http.rate_limits),
     };
     let router = http::router(Api::new(
         vault,
@@ -64,6 +65,19 @@ async fn bootstrap(vault: &Arc<Vault>, settings: &Settings) -> Result<(), AppErr
         );
     }
     Ok(())
+}
+
+fn rates(settings: &RateLimits) -> Rates {
+    let rate = |setting: &settings::Rate| Rate {
+        per_second: setting.per_second,
+        burst: setting.burst,
+    };
+    Rates {
+        login: rate(&settings.login),
+        address: rate(&settings.address),
+        token: rate(&settings.token),
+        account: rate(&settings.account),
+    }
 }
 
 fn server_options(http: &Http) -> ServerOptions {

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 
 use super::Api;
 use super::problem::Problem;
+use super::rate_limits::Noted;
 use crate::service::auth::RequestInfo;
 use crate::service::context::OpContext;
 use crate::service::error::Reason;
@@ -19,8 +20,12 @@ impl FromRequestParts<Api> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?;
+        let noted = parts.extensions.get::<Noted>().cloned().unwrap_or_default();
+        noted.note(api.0.rate_limits.token(token)?);
         let info = parts.extensions.get::<RequestInfo>().cloned().unwrap_or_default();
-        Ok(Self(api.vault().auth().authenticate(token, info).await?))
+        let ctx = api.vault().auth().authenticate(token, info).await?;
+        noted.note(api.0.rate_limits.account(ctx.actor())?);
+        Ok(Self(ctx))
     }
 }
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::Api;
 use super::client_address::client_address;
 use super::problem::Problem;
+use super::rate_limits::Noted;
 use crate::service::auth::RequestInfo;
 
 /// Carries the request's id in every answer.
@@ -35,6 +36,9 @@ pub(super) async fn entrance(State(api): State<Api>, mut request: Request, next:
             .get(header::USER_AGENT)
             .map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned()),
     };
+    let admitted = api.0.rate_limits.address(info.client);
+    let noted = Noted::default();
+    request.extensions_mut().insert(noted.clone());
     request.extensions_mut().insert(info);
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
@@ -42,13 +46,25 @@ pub(super) async fn entrance(State(api): State<Api>, mut request: Request, next:
 
     let in_flight = api.0.metrics.start();
     let span = tracing::info_span!("request", route, method, %request_id);
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let handled = async {
+        match admitted {
+            Ok(allowance) => {
+                noted.note(allowance);
+                next.run(request).await
+            }
+            Err(problem) => problem.into_response(),
+        }
+    };
+    let handled = AssertUnwindSafe(handled).catch_unwind();
     let mut response = async {
         let mut response = match tokio::time::timeout(api.0.limits.request_timeout, handled).await {
             Ok(Ok(response)) => response,
             Ok(Err(_)) => Problem::panicked().into_response(),
             Err(_) => Problem::timeout().into_response(),
         };
+        if let Some(allowance) = noted.get() {
+            allowance.write(response.headers_mut());
+        }
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             api.0.metrics.problem(problem.reason());
             problem.log();

@@ -1,7 +1,7 @@
 //! The REST door: axum router, extractors, one file an endpoint, `application/problem+json`.
 //!
 //! Only `app` calls in here; it calls `service` alone. A request passes, in this order: the connection limit and timeouts
-//! ([`server`]), the entrance (request id, span, metrics, timeout, panics, security headers), the route, [`Authenticated`], then path,
+//! ([`server`]), the entrance (request id, rate of the address, span, metrics, timeout, panics, security headers), the route, [`Authenticated`], then path,
 //! query and body. So nothing of a body is read before its sender is known (R27), except at login.
 
 mod authenticated;
@@ -14,6 +14,7 @@ mod metrics;
 mod operations;
 mod problem;
 mod query;
+mod rate_limits;
 mod readiness;
 mod record_path;
 mod record_view;
@@ -31,6 +32,8 @@ use ipnet::IpNet;
 use authenticated::Authenticated;
 pub use metrics::HttpMetrics;
 pub use operations::operations_router;
+use rate_limits::RateLimits;
+pub use rate_limits::{Rate, Rates};
 pub use readiness::Readiness;
 pub use routes::{Access, Endpoint, endpoints, router};
 pub use server::{Listener, ServerOptions};
@@ -47,6 +50,8 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Networks of proxies whose `X-Forwarded-For` is believed (R29).
     pub trusted_proxies: Vec<IpNet>,
+    /// How often clients may ask.
+    pub rates: Rates,
 }
 
 /// What handlers share.
@@ -57,6 +62,7 @@ struct Shared {
     vault: Arc<Vault>,
     readiness: Readiness,
     limits: Limits,
+    rate_limits: RateLimits,
     metrics: HttpMetrics,
 }
 
@@ -67,6 +73,7 @@ impl Api {
         Self(Arc::new(Shared {
             vault,
             readiness,
+            rate_limits: RateLimits::new(&limits.rates),
             limits,
             metrics,
         }))

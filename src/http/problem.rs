@@ -11,6 +11,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::rate_limits::Allowance;
 use crate::service::error::{Error, Reason};
 
 /// Media type of a problem.
@@ -29,6 +30,8 @@ pub(super) struct Problem {
     detail: String,
     /// For the log alone.
     cause: Option<String>,
+    /// Of a bound that was reached.
+    allowance: Option<Allowance>,
 }
 
 /// The result of a handler.
@@ -73,6 +76,7 @@ impl From<Error> for Problem {
             title,
             detail: error.message().to_owned(),
             cause: error.source_for_log(),
+            allowance: None,
         }
     }
 }
@@ -128,6 +132,20 @@ impl Problem {
         )
     }
 
+    /// A bound on `what` was reached.
+    pub(super) fn rate_limited(what: &str, allowance: Allowance) -> Self {
+        let wait = allowance.reset();
+        let detail = format!("too many {what}; try again in {wait} s, and slower");
+        let mut problem = Self::of_http(
+            StatusCode::TOO_MANY_REQUESTS,
+            "RateLimited",
+            "Too many requests",
+            &detail,
+        );
+        problem.allowance = Some(allowance);
+        problem
+    }
+
     pub(super) fn panicked() -> Self {
         Error::internal("the handler panicked").into()
     }
@@ -139,6 +157,7 @@ impl Problem {
             title,
             detail: detail.to_owned(),
             cause: None,
+            allowance: None,
         }
     }
 
@@ -187,6 +206,10 @@ impl Problem {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
             }
             _ => {}
+        }
+        if let Some(allowance) = self.allowance {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(allowance.reset()));
+            allowance.write(headers);
         }
         *response.body_mut() = Body::from(body);
     }

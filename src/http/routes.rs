@@ -10,6 +10,7 @@ use super::Api;
 use super::endpoints as endpoint_files;
 use super::entrance::entrance;
 use super::problem::Problem;
+use super::rate_limits::bound_logins;
 
 /// Who may call an endpoint at all; what they may do with it is for policy to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,13 @@ pub fn router(api: Api) -> Router {
     endpoints()
         .into_iter()
         .fold(Router::new(), |router, endpoint| {
-            router.route(endpoint.path, endpoint.handler)
+            let handler = match endpoint.access {
+                Access::Anyone if endpoint.method != "GET" => {
+                    endpoint.handler.layer(from_fn_with_state(api.clone(), bound_logins))
+                }
+                _ => endpoint.handler,
+            };
+            router.route(endpoint.path, handler)
         })
         .fallback(async || Problem::route_not_found())
         .method_not_allowed_fallback(async || {

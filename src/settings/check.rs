@@ -44,6 +44,21 @@ impl Settings {
         problems.range("http.header_timeout", &http.header_timeout, &seconds(1), &seconds(60));
         problems.range("http.max_connections", &http.max_connections, &1, &100_000);
         problems.range("http.drain_timeout", &http.drain_timeout, &seconds(0), &seconds(600));
+        for (key, rate) in [
+            ("http.rate_limits.login", &http.rate_limits.login),
+            ("http.rate_limits.address", &http.rate_limits.address),
+            ("http.rate_limits.token", &http.rate_limits.token),
+            ("http.rate_limits.account", &http.rate_limits.account),
+        ] {
+            problems.range(key, &rate.per_second, &0, &1_000_000);
+            problems.range(key, &rate.burst, &0, &1_000_000);
+            if rate.per_second > 0 && rate.burst == 0 {
+                problems.add(
+                    key,
+                    "has a rate and no burst, so nothing would be admitted; give burst at least 1",
+                );
+            }
+        }
         match (&http.tls.cert_file, &http.tls.key_file) {
             (Some(_), None) => problems.add("http.tls.key_file", "is missing; a certificate needs its key"),
             (None, Some(_)) => problems.add("http.tls.cert_file", "is missing; a key needs its certificate"),

@@ -180,6 +180,46 @@ pub struct Http {
     pub drain_timeout: HumanDuration,
     /// Networks of proxies whose `X-Forwarded-For` is believed. Nobody's by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// How often clients may ask.
+    pub rate_limits: RateLimits,
+}
+
+/// How often clients may ask, in each process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimits {
+    /// Logins, and whatever else changes something without a token, of one client address.
+    pub login: Rate,
+    /// Requests of one client address.
+    pub address: Rate,
+    /// Requests with one token.
+    pub token: Rate,
+    /// Requests of one account.
+    pub account: Rate,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self {
+            login: Rate {
+                per_second: 20,
+                burst: 200,
+            },
+            address: Rate::default(),
+            token: Rate::default(),
+            account: Rate::default(),
+        }
+    }
+}
+
+/// A rate and a burst; no bound while `per_second` is 0.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rate {
+    /// Earned back a second.
+    pub per_second: u32,
+    /// At once.
+    pub burst: u32,
 }
 
 impl Default for Http {
@@ -194,6 +234,7 @@ impl Default for Http {
             max_connections: 4096,
             drain_timeout: HumanDuration::from_secs(20),
             trusted_proxies: Vec::new(),
+            rate_limits: RateLimits::default(),
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aether_vault::http::{Api, HttpMetrics, Limits, Readiness, router};
+use aether_vault::http::{Api, HttpMetrics, Limits, Rates, Readiness, router};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
 use futures::FutureExt as _;
+use prometheus::Registry;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -115,6 +116,16 @@ impl TestApi {
 
 /// The router over a vault, registered with its metrics.
 pub fn router_of(vault: &TestVault) -> Router {
+    let metrics = HttpMetrics::register(&vault.registry).unwrap();
+    build(vault, metrics, Rates::default())
+}
+
+/// The router with bounds on how often clients may ask, and metrics of its own.
+pub fn router_with(vault: &TestVault, rates: Rates) -> Router {
+    build(vault, HttpMetrics::register(&Registry::new()).unwrap(), rates)
+}
+
+fn build(vault: &TestVault, metrics: HttpMetrics, rates: Rates) -> Router {
     let seen = vault.vault.clone();
     let readiness = Readiness::new(move || {
         let vault = seen.clone();
@@ -124,7 +135,7 @@ pub fn router_of(vault: &TestVault) -> Router {
         body: BODY_LIMIT,
         request_timeout: Duration::from_secs(20),
         trusted_proxies: Vec::new(),
+        rates,
     };
-    let metrics = HttpMetrics::register(&vault.registry).unwrap();
     router(Api::new(vault.vault.clone(), readiness, limits, metrics))
 }

@@ -6,4 +6,5 @@ mod client;
 mod leaks;
 mod listener;
 mod login;
+mod rates;
 mod records;
