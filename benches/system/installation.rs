@@ -34,7 +34,12 @@ impl Installation {
 
     /// Starts the API and waits until it is ready.
     pub(crate) async fn start_api(&self) -> Outcome<Server> {
-        let mut api = self.start("api", None)?;
+        self.start_api_with(&[]).await
+    }
+
+    /// The same with variables of its environment.
+    pub(crate) async fn start_api_with(&self, variables: &[(&str, &str)]) -> Outcome<Server> {
+        let mut api = self.start("api", None, variables)?;
         let url = format!("{}/readyz", self.address("api")?);
         self.serving(&mut api, async || {
             Ok(self.http.get(&url).send().await?.status().is_success())
@@ -45,7 +50,7 @@ impl Installation {
 
     /// Starts the controller, as the user of this kubeconfig. It is not waited for.
     pub(crate) fn start_controller(&self, kubeconfig: &Path) -> Outcome<Server> {
-        self.start("controller", Some(kubeconfig))
+        self.start("controller", Some(kubeconfig), &[])
     }
 
     /// Waits until the controller leads.
@@ -136,7 +141,7 @@ impl Installation {
         Ok(text.split_whitespace().next().unwrap_or_default().parse()?)
     }
 
-    fn start(&self, name: &str, kubeconfig: Option<&Path>) -> Outcome<Server> {
+    fn start(&self, name: &str, kubeconfig: Option<&Path>, variables: &[(&str, &str)]) -> Outcome<Server> {
         let mut command = Command::new(&self.binary);
         command.arg("--config").arg(self.dir.join("config.yaml")).arg(name);
         // What the benchmark uses to look at the server from outside is not for the process.
@@ -146,6 +151,7 @@ impl Installation {
         if let Some(kubeconfig) = kubeconfig {
             command.env("KUBECONFIG", kubeconfig);
         }
+        command.envs(variables.iter().copied());
         Server::start(name, &self.dir, &mut command)
     }
 
@@ -172,7 +178,7 @@ impl Installation {
         Ok(format!("{}/api/v1/records/{path}", self.address("api")?))
     }
 
-    fn token(&self) -> Outcome<String> {
+    pub(crate) fn token(&self) -> Outcome<String> {
         Ok(fs::read_to_string(self.dir.join("token"))?.trim().to_owned())
     }
 }

@@ -17,6 +17,7 @@ mod process;
 mod report;
 mod requests;
 mod scale;
+mod storm;
 mod sync;
 mod wrk;
 
@@ -63,18 +64,27 @@ enum Group {
     FloorAxum,
     FloorPostgres,
     Api,
+    Storm,
     Sync,
     Scale,
 }
 
 impl Group {
-    const ALL: [Self; 5] = [Self::FloorAxum, Self::FloorPostgres, Self::Api, Self::Sync, Self::Scale];
+    const ALL: [Self; 6] = [
+        Self::FloorAxum,
+        Self::FloorPostgres,
+        Self::Api,
+        Self::Storm,
+        Self::Sync,
+        Self::Scale,
+    ];
 
     fn figures(self) -> &'static [&'static str] {
         match self {
             Self::FloorAxum => floor::AXUM_FIGURES,
             Self::FloorPostgres => floor::POSTGRES_FIGURES,
             Self::Api => api::FIGURES,
+            Self::Storm => storm::FIGURES,
             Self::Sync => sync::FIGURES,
             Self::Scale => scale::FIGURES,
         }
@@ -85,7 +95,7 @@ impl Group {
         match self {
             Self::FloorAxum => &[],
             Self::FloorPostgres => &["postgres"],
-            Self::Api => &["postgres", "vault"],
+            Self::Api | Self::Storm => &["postgres", "vault"],
             Self::Sync | Self::Scale => &["cluster", "postgres", "vault"],
         }
     }
@@ -158,6 +168,7 @@ async fn run(arguments: Arguments) -> Outcome<()> {
             Group::FloorAxum => floor::axum(&installation).await,
             Group::FloorPostgres => floor::postgres(&installation).await,
             Group::Api => api::measure(&installation, &choice).await,
+            Group::Storm => storm::measure(&installation).await,
             Group::Sync => sync::measure(&installation, &choice).await,
             Group::Scale => scale::measure(&installation, arguments.scale_objects).await,
         };
