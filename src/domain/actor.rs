@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use super::policy::KeyScope;
 
 /// A user's administrative role. Path rules govern records; administration goes by role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,16 +44,9 @@ impl Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     /// A person (or a machine user), logged in.
-    User {
-        /// The account.
-        id: Uuid,
-        /// Its canonical name.
-        name: String,
-        /// Its role.
-        role: Role,
-        /// The groups that it belongs to.
-        groups: Vec<String>,
-    },
+    User(UserIdentity),
+    /// A program with an API key: its owner's rights, within the key's scopes only.
+    ApiKey(ApiKeyIdentity),
     /// A workload, by its service account.
     ServiceAccount {
         /// Prefix of its cluster, such as `k8s`.
@@ -73,6 +69,45 @@ pub enum Actor {
     System,
 }
 
+/// A user as policy sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserIdentity {
+    /// The account.
+    pub id: Uuid,
+    /// Its canonical name.
+    pub name: String,
+    /// When the name was last retired, if somebody else bore it before: what was written until then means them (R40).
+    pub name_since: Option<Timestamp>,
+    /// Its role.
+    pub role: Role,
+    /// The groups that it belongs to.
+    pub groups: Vec<GroupName>,
+}
+
+/// A group's name, as its members bear it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupName {
+    /// The canonical name.
+    pub name: String,
+    /// When a group of this name was last removed: what was written until then means that one (R40).
+    pub since: Option<Timestamp>,
+}
+
+/// An API key as policy sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKeyIdentity {
+    /// The key. Policies name it by this alone: a key made again under the same name is another (R40).
+    pub id: Uuid,
+    /// The name that its owner gave it.
+    pub name: String,
+    /// Whose rights it acts with.
+    pub owner: UserIdentity,
+    /// What it may do at most; any of them.
+    pub scopes: Vec<KeyScope>,
+    /// Whether it may use its owner's role for administration.
+    pub administers: bool,
+}
+
 /// A namespace as policy sees it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NamespaceName {
@@ -89,7 +124,8 @@ impl Actor {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::User { .. } => "user",
+            Self::User(_) => "user",
+            Self::ApiKey(_) => "apikey",
             Self::ServiceAccount { .. } => "serviceaccount",
             Self::Namespace { .. } => "namespace",
             Self::System => "system",
@@ -100,7 +136,8 @@ impl Actor {
     #[must_use]
     pub fn id(&self) -> String {
         match self {
-            Self::User { id, .. } => id.to_string(),
+            Self::User(user) => user.id.to_string(),
+            Self::ApiKey(key) => key.id.to_string(),
             Self::ServiceAccount { uid, .. } => uid.clone(),
             Self::Namespace { namespace, .. } => namespace.uid.clone(),
             Self::System => "system".to_owned(),
@@ -111,7 +148,8 @@ impl Actor {
     #[must_use]
     pub fn display(&self) -> String {
         match self {
-            Self::User { name, .. } => name.clone(),
+            Self::User(user) => user.name.clone(),
+            Self::ApiKey(key) => format!("{}/{}", key.owner.name, key.name),
             Self::ServiceAccount {
                 cluster,
                 namespace,
@@ -120,6 +158,26 @@ impl Actor {
             } => format!("{cluster}/{}/{name}", namespace.name),
             Self::Namespace { cluster, namespace } => format!("{cluster}/{}", namespace.name),
             Self::System => "system".to_owned(),
+        }
+    }
+
+    /// The account behind it: a user, or the owner of an API key.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserIdentity> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::ApiKey(key) => Some(&key.owner),
+            Self::ServiceAccount { .. } | Self::Namespace { .. } | Self::System => None,
+        }
+    }
+
+    /// The role that it may use for administration. An API key has its owner's only if it says so.
+    #[must_use]
+    pub fn administrative_role(&self) -> Option<Role> {
+        match self {
+            Self::User(user) => Some(user.role),
+            Self::ApiKey(key) => key.administers.then_some(key.owner.role),
+            Self::ServiceAccount { .. } | Self::Namespace { .. } | Self::System => None,
         }
     }
 }

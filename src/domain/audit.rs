@@ -148,7 +148,7 @@ impl AuditEntry {
     #[must_use]
     pub fn decided(mut self, decision: &Decision) -> Self {
         match &decision.because {
-            Because::NoRule => {}
+            Because::NoRule | Because::OutOfScope => {}
             Because::BuiltIn(name) => self.policy = Some(format!("built-in: {name}")),
             Because::Rule { policy, rule, .. } => {
                 self.policy = Some(clean(policy, TEXT_CHARS));

@@ -38,7 +38,9 @@ impl Ruling {
         path: &RecordPath,
         metrics: &Metrics,
     ) -> Decision {
-        let decision = self.snapshot.decide(ctx.actor(), capability, path, ctx.now());
+        let decision = self
+            .snapshot
+            .decide(ctx.actor(), capability, path, &ctx.circumstances());
         let effect = if decision.is_allowed() { "allow" } else { "deny" };
         metrics
             .decisions
@@ -117,6 +119,7 @@ async fn load(pool: &Pool, metrics: &Metrics) -> Result<Ruling> {
             name,
             cluster: row.cluster,
             scope,
+            written_at: row.written_at,
             document,
         });
     }
@@ -143,6 +146,8 @@ fn everything_denied() -> PolicyDocument {
             effect: Effect::Deny,
             paths: vec!["**".to_owned()],
             capabilities: Capability::ALL.to_vec(),
+            conditions: None,
+            unless: None,
         }],
         expires_at: None,
     }
@@ -151,12 +156,21 @@ fn everything_denied() -> PolicyDocument {
 /// The error of a refusal. The same whether or not the path exists (R35).
 pub(super) fn denied(decision: &Decision, capability: Capability) -> Error {
     let capability = capability.as_str();
+    if decision.step_up {
+        let message = format!(
+            "'{capability}' here needs a fresh second factor: send one to POST /api/v1/auth/step-up, then try again"
+        );
+        return Error::new(Reason::StepUpRequired, message);
+    }
     let message = match (&decision.because, decision.effect) {
         (Because::Rule { policy, rule, .. }, Effect::Deny) => {
             format!(
                 "denied by rule {} of policy '{policy}' (capability '{capability}')",
                 rule + 1
             )
+        }
+        (Because::OutOfScope, _) => {
+            format!("the API key's scopes do not hold '{capability}' here; use a key with a scope that does")
         }
         _ => format!("no policy allows '{capability}' here; ask for a policy that grants it on this path"),
     };

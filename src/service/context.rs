@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::actor::Actor;
+use crate::domain::policy::Circumstances;
 
 /// The door that a request came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct OpContext {
     pub(super) request_id: Uuid,
     pub(super) origin: Origin,
     pub(super) credential: Credential,
+    /// When the session behind it last saw a second factor.
+    pub(super) second_factor_at: Option<Timestamp>,
 }
 
 impl OpContext {
@@ -84,6 +87,16 @@ impl OpContext {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// What a decision may look at beside the actor.
+    #[must_use]
+    pub fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            now: self.now,
+            client: self.origin.client,
+            second_factor_at: self.second_factor_at,
+        }
     }
 
     /// The id under which the log and the audit entry stand.

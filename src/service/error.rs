@@ -34,6 +34,8 @@ pub enum Reason {
     PasswordTooWeak,
     /// Policy denies, or does not allow. The same whether or not the path exists (R35).
     PolicyDenied,
+    /// Policy wants a second factor that was given lately.
+    StepUpRequired,
     /// There is no record at the path.
     PathNotFound,
     /// The version is deleted, destroyed, or no longer kept.
@@ -74,6 +76,7 @@ impl Reason {
             Self::PasswordChangeRequired => "PasswordChangeRequired",
             Self::PasswordTooWeak => "PasswordTooWeak",
             Self::PolicyDenied => "PolicyDenied",
+            Self::StepUpRequired => "StepUpRequired",
             Self::PathNotFound => "PathNotFound",
             Self::VersionGone => "VersionGone",
             Self::CheckAndSetFailed => "CheckAndSetFailed",

@@ -128,6 +128,7 @@ impl LocalDoor {
                 ..Origin::default()
             },
             credential: Credential::Own,
+            second_factor_at: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Policies and their epoch.
 
+use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ pub struct PolicyRow {
     pub name: String,
     /// What it may reach at most.
     pub scope: String,
+    /// When it was last written.
+    pub written_at: Timestamp,
     /// Subjects and rules.
     pub document: Value,
 }
@@ -31,7 +34,7 @@ pub struct PolicyRow {
 pub async fn load(pool: &Pool) -> StoreResult<(i64, Vec<PolicyRow>)> {
     let rows = sqlx::query!(
         r#"SELECT e.epoch, p.id AS "id?", c.prefix AS "cluster?", p.namespace AS "namespace?", p.name AS "name?",
-                  p.scope AS "scope?", p.document AS "document?"
+                  p.scope AS "scope?", p.document AS "document?", p.updated_at AS "written_at?: jiff_sqlx::Timestamp"
            FROM policy_epoch e LEFT JOIN policies p ON true LEFT JOIN clusters c ON c.id = p.cluster_id
            ORDER BY p.id"#
     )
@@ -41,8 +44,8 @@ pub async fn load(pool: &Pool) -> StoreResult<(i64, Vec<PolicyRow>)> {
     let mut policies = Vec::with_capacity(rows.len());
     for row in rows {
         epoch = row.epoch;
-        if let (Some(id), Some(namespace), Some(name), Some(scope), Some(document)) =
-            (row.id, row.namespace, row.name, row.scope, row.document)
+        if let (Some(id), Some(namespace), Some(name), Some(scope), Some(written_at), Some(document)) =
+            (row.id, row.namespace, row.name, row.scope, row.written_at, row.document)
         {
             policies.push(PolicyRow {
                 id,
@@ -50,6 +53,7 @@ pub async fn load(pool: &Pool) -> StoreResult<(i64, Vec<PolicyRow>)> {
                 namespace,
                 name,
                 scope,
+                written_at: written_at.to_jiff(),
                 document,
             });
         }

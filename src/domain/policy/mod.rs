@@ -3,16 +3,20 @@
 //! [`PolicyDocument`] is what people write, [`validate`] says whether it may be stored, [`PolicySnapshot`] decides.
 
 mod capability;
+mod condition;
 mod document;
 mod engine;
 mod name;
 mod pattern;
+mod scope;
 mod subjects;
 mod validate;
 
 pub use capability::{Capability, CapabilitySet};
+pub use condition::{Circumstances, Conditions, Day, TimeWindow};
 pub use document::{Effect, PolicyDocument, Rule, Subject};
 pub use engine::{Because, Decision, PolicySnapshot, StoredPolicy};
 pub use name::canonical_name;
 pub use pattern::{Pattern, PatternError, Variables};
+pub use scope::{KeyScope, MAX_SCOPES, ScopeDocument};
 pub use validate::{Problem, beyond_scope, validate};

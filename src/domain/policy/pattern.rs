@@ -12,7 +12,7 @@
 
 use std::borrow::Cow;
 
-use crate::domain::actor::Actor;
+use crate::domain::actor::{Actor, UserIdentity};
 use crate::domain::limits::{MAX_PATH_BYTES, MAX_SEGMENTS};
 use crate::domain::path::{PathPrefix, RecordPath};
 
@@ -97,11 +97,9 @@ impl<'a> Variables<'a> {
     #[must_use]
     pub fn of(actor: &'a Actor) -> Self {
         match actor {
-            Actor::User { id, name, .. } => Self {
-                user_id: Some(id.to_string()),
-                user_name: Some(super::name::canonical_name(name)),
-                ..Self::default()
-            },
+            Actor::User(user) => Self::of_user(user),
+            // A key stands in its owner's place.
+            Actor::ApiKey(key) => Self::of_user(&key.owner),
             Actor::ServiceAccount { namespace, name, .. } => Self {
                 namespace: Some(&namespace.name),
                 service_account: Some(name),
@@ -112,6 +110,14 @@ impl<'a> Variables<'a> {
                 ..Self::default()
             },
             Actor::System => Self::default(),
+        }
+    }
+
+    fn of_user(user: &'a UserIdentity) -> Self {
+        Self {
+            user_id: Some(user.id.to_string()),
+            user_name: Some(super::name::canonical_name(&user.name)),
+            ..Self::default()
         }
     }
 

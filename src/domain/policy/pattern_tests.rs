@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::actor::{NamespaceName, Role};
+use crate::domain::actor::{NamespaceName, Role, UserIdentity};
 
 fn namespace(name: &str) -> Actor {
     let namespace = NamespaceName {
@@ -21,12 +21,13 @@ fn namespace(name: &str) -> Actor {
 }
 
 fn user(name: &str) -> Actor {
-    Actor::User {
+    Actor::User(UserIdentity {
         id: Uuid::nil(),
         name: name.into(),
+        name_since: None,
         role: Role::User,
         groups: vec![],
-    }
+    })
 }
 
 fn matches(pattern: &str, path: &str, actor: &Actor) -> bool {

@@ -3,12 +3,34 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use jiff::Timestamp;
+use uuid::Uuid;
+
 use super::document::Subject;
 use super::name::canonical_name;
-use crate::domain::actor::{Actor, NamespaceName};
+use crate::domain::actor::{Actor, NamespaceName, UserIdentity};
 
 /// The number of a distinct subject within one snapshot.
 pub(super) type SubjectId = u32;
+
+/// A subject that an actor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Borne {
+    pub(super) id: SubjectId,
+    /// Policies written until then mean an earlier bearer of the name (R40).
+    pub(super) since: Option<Timestamp>,
+}
+
+impl Borne {
+    fn always(id: &SubjectId) -> Self {
+        Self { id: *id, since: None }
+    }
+
+    /// Whether a policy written at `written_at` means this bearer.
+    pub(super) fn is_meant(&self, written_at: Timestamp) -> bool {
+        self.since.is_none_or(|since| since < written_at)
+    }
+}
 
 /// Subjects by what finds them.
 ///
@@ -21,6 +43,7 @@ pub(super) struct SubjectIndex {
     users: HashMap<String, SubjectId>,
     groups: HashMap<String, SubjectId>,
     roles: HashMap<String, SubjectId>,
+    api_keys: HashMap<Uuid, SubjectId>,
     /// By namespace and name (or `*`).
     service_accounts: HashMap<(String, String), Vec<Labelled>>,
     /// By name; `*` is among the rest.
@@ -57,6 +80,7 @@ impl SubjectIndex {
             Subject::User { name } => *self.users.entry(canonical_name(name).into_owned()).or_insert(next),
             Subject::Group { name } => *self.groups.entry(canonical_name(name).into_owned()).or_insert(next),
             Subject::Role { name } => *self.roles.entry(canonical_name(name).into_owned()).or_insert(next),
+            Subject::ApiKey { id } => *self.api_keys.entry(*id).or_insert(next),
             Subject::ServiceAccount { namespace, name } => {
                 let found = self
                     .service_accounts
@@ -80,19 +104,15 @@ impl SubjectIndex {
     }
 
     /// Every subject that `actor` is.
-    pub(super) fn of(&self, actor: &Actor) -> Vec<SubjectId> {
-        let mut ids = Vec::with_capacity(8);
+    pub(super) fn of(&self, actor: &Actor) -> Vec<Borne> {
+        let mut borne = Vec::with_capacity(8);
         match actor {
             // The process asks for nothing that policy governs.
-            Actor::System => return ids,
-            Actor::User { name, role, groups, .. } => {
-                ids.extend(self.users.get(canonical_name(name).as_ref()));
-                ids.extend(self.roles.get(role.as_str()));
-                ids.extend(
-                    groups
-                        .iter()
-                        .filter_map(|group| self.groups.get(canonical_name(group).as_ref())),
-                );
+            Actor::System => return borne,
+            Actor::User(user) => self.of_user(user, &mut borne),
+            Actor::ApiKey(key) => {
+                borne.extend(self.api_keys.get(&key.id).map(Borne::always));
+                self.of_user(&key.owner, &mut borne);
             }
             Actor::ServiceAccount {
                 cluster,
@@ -102,23 +122,39 @@ impl SubjectIndex {
             } => {
                 for name in [name.as_str(), "*"] {
                     let found = self.service_accounts.get(&(namespace.name.clone(), name.to_owned()));
-                    collect(&mut ids, found.map_or(&[], Vec::as_slice), cluster, namespace);
+                    collect(&mut borne, found.map_or(&[], Vec::as_slice), cluster, namespace);
                 }
             }
             Actor::Namespace { cluster, namespace } => {
                 let named = self.namespaces.get(&namespace.name);
-                collect(&mut ids, named.map_or(&[], Vec::as_slice), cluster, namespace);
+                collect(&mut borne, named.map_or(&[], Vec::as_slice), cluster, namespace);
                 if !self.labelled.is_empty() {
                     for (key, value) in &namespace.labels {
                         let found = self.labelled.get(&(key.clone(), value.clone()));
-                        collect(&mut ids, found.map_or(&[], Vec::as_slice), cluster, namespace);
+                        collect(&mut borne, found.map_or(&[], Vec::as_slice), cluster, namespace);
                     }
                 }
-                collect(&mut ids, &self.any_namespace, cluster, namespace);
+                collect(&mut borne, &self.any_namespace, cluster, namespace);
             }
         }
-        ids.extend(self.everyone);
-        ids
+        borne.extend(self.everyone.as_ref().map(Borne::always));
+        borne
+    }
+
+    fn of_user(&self, user: &UserIdentity, borne: &mut Vec<Borne>) {
+        let bear = |since| move |id: &SubjectId| Borne { id: *id, since };
+        borne.extend(
+            self.users
+                .get(canonical_name(&user.name).as_ref())
+                .map(bear(user.name_since)),
+        );
+        borne.extend(self.roles.get(user.role.as_str()).map(Borne::always));
+        let groups = user.groups.iter();
+        borne.extend(groups.filter_map(|group| {
+            self.groups
+                .get(canonical_name(&group.name).as_ref())
+                .map(bear(group.since))
+        }));
     }
 }
 
@@ -142,21 +178,19 @@ fn number(
     next
 }
 
-fn collect(ids: &mut Vec<SubjectId>, found: &[Labelled], cluster: &str, namespace: &NamespaceName) {
-    ids.extend(
+fn collect(borne: &mut Vec<Borne>, found: &[Labelled], cluster: &str, namespace: &NamespaceName) {
+    borne.extend(
         found
             .iter()
             .filter(|subject| subject.matches(cluster, namespace))
-            .map(|subject| subject.id),
+            .map(|subject| Borne::always(&subject.id)),
     );
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
-    use crate::domain::actor::Role;
+    use crate::domain::actor::{ApiKeyIdentity, GroupName, Role};
 
     fn namespace(name: &str, labels: &[(&str, &str)]) -> NamespaceName {
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -170,17 +204,62 @@ mod tests {
     fn is(subject: &str, from: Option<&str>, actor: &Actor) -> bool {
         let mut index = SubjectIndex::default();
         let id = index.intern(&serde_json::from_str(subject).unwrap(), from);
-        index.of(actor) == [id]
+        index.of(actor) == [Borne { id, since: None }]
+    }
+
+    fn ann() -> UserIdentity {
+        let ops = GroupName {
+            name: "ops".into(),
+            since: None,
+        };
+        UserIdentity {
+            id: Uuid::nil(),
+            name: "ann".into(),
+            name_since: None,
+            role: Role::Auditor,
+            groups: vec![ops],
+        }
+    }
+
+    #[test]
+    fn an_api_key_is_its_own_subject_by_id_and_all_that_its_owner_is() {
+        let key = |id| {
+            Actor::ApiKey(ApiKeyIdentity {
+                id: Uuid::from_u128(id),
+                name: "deploy".into(),
+                owner: ann(),
+                scopes: Vec::new(),
+                administers: false,
+            })
+        };
+        for (subject, ann_is, first_is, second_is) in [
+            (
+                r#"{"kind": "ApiKey", "id": "00000000-0000-0000-0000-000000000001"}"#,
+                false,
+                true,
+                false,
+            ),
+            (r#"{"kind": "User", "name": "ann"}"#, true, true, true),
+            (r#"{"kind": "User", "name": "deploy"}"#, false, false, false),
+            (r#"{"kind": "Group", "name": "ops"}"#, true, true, true),
+            (r#"{"kind": "Role", "name": "auditor"}"#, true, true, true),
+            (r#"{"kind": "Everyone"}"#, true, true, true),
+        ] {
+            assert_eq!(
+                (
+                    is(subject, None, &Actor::User(ann())),
+                    is(subject, None, &key(1)),
+                    is(subject, None, &key(2))
+                ),
+                (ann_is, first_is, second_is),
+                "{subject}"
+            );
+        }
     }
 
     #[test]
     fn subjects_match_by_kind() {
-        let ann = Actor::User {
-            id: Uuid::nil(),
-            name: "ann".into(),
-            role: Role::Auditor,
-            groups: vec!["ops".into()],
-        };
+        let ann = Actor::User(ann());
         let labels = [("team", "a"), ("tier", "1")];
         let shop = Actor::Namespace {
             cluster: "k8s".into(),

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::document::{PolicyDocument, Rule, Subject};
+use super::condition::{Condition, Conditions};
+use super::document::{Effect, PolicyDocument, Rule, Subject};
 use super::name::canonical_name;
 use super::pattern::Pattern;
 use crate::domain::actor::Role;
@@ -105,6 +106,41 @@ fn check_rule(problems: &mut Vec<Problem>, index: usize, rule: &Rule) {
         rule.capabilities.len(),
         MAX_CAPABILITIES,
     );
+    let written = [("conditions", &rule.conditions), ("unless", &rule.unless)];
+    for (field, conditions) in written.iter().filter_map(|(field, c)| Some((field, c.as_ref()?))) {
+        check_conditions(problems, &format!("rules[{index}].{field}"), conditions);
+    }
+    // Access is to be opened by a fresh second factor, never closed by it.
+    let (misplaced, message) = match rule.effect {
+        Effect::Allow => (
+            &rule.unless,
+            "an allow asks for a second factor under 'conditions'; under 'unless' it would end with one",
+        ),
+        Effect::Deny => (
+            &rule.conditions,
+            "a deny is lifted by a second factor under 'unless'; under 'conditions' it would begin with one",
+        ),
+    };
+    if misplaced.as_ref().is_some_and(|c| c.second_factor_within.is_some()) {
+        let field = if rule.effect == Effect::Allow {
+            "unless"
+        } else {
+            "conditions"
+        };
+        problems.push(Problem {
+            at: format!("rules[{index}].{field}.secondFactorWithin"),
+            message: message.to_owned(),
+        });
+    }
+}
+
+fn check_conditions(problems: &mut Vec<Problem>, at: &str, conditions: &Conditions) {
+    for (field, message) in Condition::compile(conditions).err().unwrap_or_default() {
+        problems.push(Problem {
+            at: format!("{at}{field}"),
+            message: message.to_owned(),
+        });
+    }
 }
 
 fn count(problems: &mut Vec<Problem>, at: &str, number: usize, most: usize) {
@@ -151,7 +187,7 @@ pub(super) fn check_subject(subject: &Subject) -> Result<(), &'static str> {
             fits.then_some(())
                 .ok_or("matchLabels holds more than 16 labels, or one longer than Kubernetes allows")
         }
-        Subject::Everyone {} => Ok(()),
+        Subject::ApiKey { .. } | Subject::Everyone {} => Ok(()),
     }
 }
 
@@ -210,6 +246,20 @@ mod tests {
         rules[1].paths[2]: the pattern names a root and can match no record; to mean everything below, add '/**'
         ");
         assert_eq!(problems(r#"{"subjects": [], "rules": []}"#).len(), 2);
+    }
+
+    #[test]
+    fn a_second_factor_opens_and_never_closes() {
+        let text = |effect: &str, field: &str| {
+            format!(
+                r#"{{"subjects": [{{"kind": "Everyone"}}], "rules": [{{"effect": "{effect}", "paths": ["a/b"], "capabilities": ["read"],
+                    "{field}": {{"secondFactorWithin": "5m"}}}}]}}"#
+            )
+        };
+        assert_eq!(problems(&text("allow", "conditions")), Vec::<String>::new());
+        assert_eq!(problems(&text("deny", "unless")), Vec::<String>::new());
+        assert!(problems(&text("deny", "conditions"))[0].starts_with("rules[0].conditions.secondFactorWithin: "));
+        assert!(problems(&text("allow", "unless"))[0].starts_with("rules[0].unless.secondFactorWithin: "));
     }
 
     #[test]

@@ -359,6 +359,8 @@ fn rule(rule: &PolicyRule, own: &PathPrefix) -> Rule {
             .iter()
             .map(|capability| self::capability(*capability))
             .collect(),
+        conditions: None,
+        unless: None,
     }
 }
 

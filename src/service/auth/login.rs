@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::passwords::check_new;
 use super::{Auth, RequestInfo};
 use crate::crypto::random;
-use crate::domain::actor::{Actor, Role};
+use crate::domain::actor::{Actor, GroupName, Role, UserIdentity};
 use crate::domain::audit::{Action, Outcome};
 use crate::domain::policy::canonical_name;
 use crate::service::context::{Credential, Door, OpContext, Origin};
@@ -107,6 +107,7 @@ impl Auth<'_> {
             request_id: info.request_id,
             origin: origin_of(info),
             credential: Credential::Own,
+            second_factor_at: None,
         };
         let mut entry = ctx
             .entry(Action::Login, name)
@@ -120,25 +121,33 @@ impl Auth<'_> {
 
     fn context_of(&self, user: &UserRow, info: &RequestInfo) -> Result<OpContext> {
         Ok(OpContext {
-            actor: user_actor(user.id, &user.name, &user.role)?,
+            actor: user_actor(user.id, &user.name, &user.role, None, Vec::new())?,
             door: Door::Rest,
             now: self.vault.clock.now(),
             request_id: info.request_id,
             origin: origin_of(info),
             credential: Credential::Own,
+            second_factor_at: None,
         })
     }
 }
 
 /// The actor that a stored user is.
-pub(super) fn user_actor(id: Uuid, name: &str, role: &str) -> Result<Actor> {
+pub(super) fn user_actor(
+    id: Uuid,
+    name: &str,
+    role: &str,
+    name_since: Option<Timestamp>,
+    groups: Vec<GroupName>,
+) -> Result<Actor> {
     let role = Role::parse(role).ok_or_else(|| Error::internal(format!("user {id} has an unknown role")))?;
-    Ok(Actor::User {
+    Ok(Actor::User(UserIdentity {
         id,
         name: name.to_owned(),
+        name_since,
         role,
-        groups: Vec::new(),
-    })
+        groups,
+    }))
 }
 
 /// Where a REST request came from.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::login::{origin_of, user_actor};
 use super::{Auth, RequestInfo};
-use crate::domain::actor::{Actor, Role};
+use crate::domain::actor::{Actor, GroupName, Role};
 use crate::domain::audit::Action;
 use crate::service::context::{Credential, Door, OpContext};
 use crate::service::error::{Error, Reason, Result};
@@ -42,6 +42,7 @@ impl Auth<'_> {
             request_id: info.request_id,
             origin: origin_of(&info),
             credential: Credential::Session(claims.sid),
+            second_factor_at: None,
         })
     }
 
@@ -66,15 +67,15 @@ impl Auth<'_> {
     /// [`Reason::SessionEnded`], and those of the store.
     pub async fn me(&self, ctx: &OpContext) -> Result<Me> {
         self.still_in_force(ctx).await?;
-        match ctx.actor() {
-            Actor::User { id, name, role, .. } => Ok(Me {
-                id: *id,
-                name: name.clone(),
-                role: *role,
+        match ctx.actor().user() {
+            Some(user) => Ok(Me {
+                id: user.id,
+                name: user.name.clone(),
+                role: user.role,
             }),
-            other => Err(Error::internal(format!(
+            None => Err(Error::internal(format!(
                 "a {} came through the REST door",
-                other.kind()
+                ctx.actor().kind()
             ))),
         }
     }
@@ -101,7 +102,13 @@ impl Auth<'_> {
         let row = sessions::find(&self.vault.pool, session).await.map_err(store_failed)?;
         // The token's subject and the session's user are the same, or one of them is not ours.
         let row = row.filter(|row| row.live && row.user_id == user).ok_or_else(ended)?;
-        let actor = user_actor(row.user_id, &row.user_name, &row.role)?;
+        let groups = sessions::groups_of(&self.vault.pool, row.user_id)
+            .await
+            .map_err(store_failed)?
+            .into_iter()
+            .map(|(name, since)| GroupName { name, since })
+            .collect();
+        let actor = user_actor(row.user_id, &row.user_name, &row.role, row.name_since, groups)?;
         self.vault.actors.insert(session, actor.clone());
         Ok(actor)
     }

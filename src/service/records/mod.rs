@@ -71,12 +71,12 @@ impl<'v> Records<'v> {
         decision: &Decision,
         epoch: i64,
     ) -> Result<Option<Error>> {
+        let refusal = denied(decision, capability);
         let entry = ctx
             .entry(action, path)
             .decided(decision)
-            .ended(Outcome::Deny, Reason::PolicyDenied.as_str());
-        self.confirm(ctx, entry, None, epoch, denied(decision, capability))
-            .await
+            .ended(Outcome::Deny, refusal.reason().as_str());
+        self.confirm(ctx, entry, None, epoch, refusal).await
     }
 
     /// Commits an entry whose outcome is an error; `None` if it was not confirmed and must be decided anew.

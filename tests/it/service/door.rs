@@ -54,6 +54,8 @@ fn policy(name: &str, effect: Effect, pattern: &str, scope: PathPrefix) -> Polic
                 effect,
                 paths: vec![pattern.to_owned()],
                 capabilities: vec![Capability::Sync],
+                conditions: None,
+                unless: None,
             }],
             expires_at: None,
         },

@@ -122,7 +122,9 @@ impl Problem {
     /// A failure at the vault's door.
     pub(in crate::k8s::controller) fn of_vault(error: &Error) -> Self {
         let reason = match error.reason() {
-            VaultReason::PolicyDenied | VaultReason::ClusterMismatch => Reason::PolicyDenied,
+            VaultReason::PolicyDenied | VaultReason::StepUpRequired | VaultReason::ClusterMismatch => {
+                Reason::PolicyDenied
+            }
             VaultReason::RootOrphaned => Reason::RootOrphaned,
             VaultReason::PathNotFound => Reason::PathNotFound,
             VaultReason::VersionGone => Reason::VersionGone,
