@@ -132,6 +132,8 @@ ALTER TABLE sessions
     ADD COLUMN namespace_uid text COLLATE "C",
     ADD COLUMN service_account text COLLATE "C",
     ADD COLUMN service_account_uid text COLLATE "C",
+    ADD COLUMN pod text COLLATE "C",
+    ADD COLUMN pod_uid text COLLATE "C",
     ADD CONSTRAINT sessions_method_check CHECK (method IN ('password', 'passkey', 'sso', 'device', 'workload')),
     ADD CONSTRAINT sessions_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters (id),
     ADD CONSTRAINT sessions_subject_check CHECK (
@@ -168,7 +170,7 @@ CREATE TABLE api_keys (
     administers   boolean     NOT NULL DEFAULT false,
     revision      bigint      NOT NULL DEFAULT 1,
     created_at    timestamptz NOT NULL DEFAULT now(),
-    expires_at    timestamptz,
+    expires_at    timestamptz NOT NULL,
     revoked_at    timestamptz,
     last_used_on  date,
     replaces      uuid,
@@ -177,6 +179,37 @@ CREATE TABLE api_keys (
 );
 CREATE INDEX api_keys_user_id_idx ON api_keys (user_id);
 COMMENT ON COLUMN api_keys.hint IS 'The first characters of the key, for people to tell their keys apart.';
+COMMENT ON COLUMN api_keys.revision IS 'Rises when what the key stands for changes; reads and writes confirm the one they were decided with.';
+
+-- A key acts with the rights of its owner as they are now. Whatever changes them, wherever, raises the revision of the owner's keys, so no
+-- process goes on with the role or the groups of before.
+CREATE FUNCTION raise_api_keys_of_user() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE api_keys SET revision = revision + 1 WHERE user_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER users_raise_api_keys AFTER UPDATE OF name, role, disabled_at, deleted_at ON users
+    FOR EACH ROW EXECUTE FUNCTION raise_api_keys_of_user();
+CREATE FUNCTION raise_api_keys_of_member() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE api_keys SET revision = revision + 1 WHERE user_id IN (OLD.user_id, NEW.user_id);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER group_members_raise_api_keys AFTER INSERT OR UPDATE OR DELETE ON group_members
+    FOR EACH ROW EXECUTE FUNCTION raise_api_keys_of_member();
+CREATE FUNCTION raise_api_keys_of_group() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE api_keys SET revision = revision + 1 WHERE user_id IN (SELECT user_id FROM group_members WHERE group_id = NEW.id);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER groups_raise_api_keys AFTER UPDATE OF name ON groups
+    FOR EACH ROW EXECUTE FUNCTION raise_api_keys_of_group();
 
 -- A login that has passed its first factor and waits for the second.
 CREATE TABLE login_challenges (
@@ -289,8 +322,21 @@ ALTER TABLE clusters
     ADD COLUMN issuer text COLLATE "C",
     ADD COLUMN jwks jsonb;
 
+-- Which namespace bore a name when: a token that its issuer signed while the controller saw this one is of this one, not of an earlier or a
+-- later namespace of the same name (R40). Times are of the cluster (creation) and of the controller just before it asked (seen).
+CREATE TABLE cluster_namespaces (
+    cluster_id  uuid        NOT NULL,
+    name        text        COLLATE "C" NOT NULL,
+    uid         text        COLLATE "C" NOT NULL,
+    created_at  timestamptz NOT NULL,
+    seen_at     timestamptz NOT NULL,
+    CONSTRAINT cluster_namespaces_pkey PRIMARY KEY (cluster_id, name),
+    CONSTRAINT cluster_namespaces_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters (id) ON DELETE CASCADE
+);
+
 INSERT INTO runtime_grants (table_name, privileges) VALUES
     ('api_keys', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('cluster_namespaces', 'SELECT, INSERT, UPDATE, DELETE'),
     ('device_grants', 'SELECT, INSERT, UPDATE, DELETE'),
     ('group_members', 'SELECT, INSERT, UPDATE, DELETE'),
     ('groups', 'SELECT, INSERT, UPDATE, DELETE'),

@@ -105,6 +105,7 @@ fn config(
             ttl: settings.auth.access_token_ttl.get(),
         },
         passwords: passwords(&settings.auth),
+        api_key_max_ttl: settings.auth.api_key_max_ttl.get(),
         cache_bytes: settings.cache.max_bytes.get(),
         metrics,
         clock: Arc::new(SystemClock),

@@ -34,22 +34,49 @@ pub(super) struct ServerArgs {
     insecure_http: bool,
 }
 
+/// The variable that may hold the token itself: how programs get an API key. There is no argument for it, since arguments are seen by others.
+const TOKEN_VARIABLE: &str = "AETHER_VAULT_TOKEN";
+
 /// The server, and the token to show it.
 #[derive(Args)]
+#[command(after_help = "An API key or a token in the environment variable AETHER_VAULT_TOKEN wins over a token file.")]
 pub(super) struct SessionArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// File with the access token, as 'aether-vault login' writes it
+    /// File with the access token, as 'aether-vault login' writes it, or with an API key
     #[arg(long, value_name = "FILE", env = "AETHER_VAULT_TOKEN_FILE", help_heading = "Server")]
-    token_file: PathBuf,
+    token_file: Option<PathBuf>,
 }
 
 impl SessionArgs {
     pub(super) fn connect(&self) -> Result<Client, Failure> {
         let mut client = self.server.connect()?;
-        client.token = Some(read_secret(&self.token_file)?);
+        client.token = Some(self.token()?);
         Ok(client)
     }
+
+    fn token(&self) -> Result<SecretString, Failure> {
+        if let Some(token) = token_of_environment() {
+            return Ok(token);
+        }
+        let file = self.token_file.as_deref().ok_or_else(|| {
+            Failure::usage(
+                "no token: give --token-file FILE (or AETHER_VAULT_TOKEN_FILE), or an API key in AETHER_VAULT_TOKEN",
+            )
+        })?;
+        read_secret(file)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "clap reads variables for arguments only, and a token must not be one"
+)]
+fn token_of_environment() -> Option<SecretString> {
+    std::env::var(TOKEN_VARIABLE)
+        .ok()
+        .filter(|token| !token.trim().is_empty())
+        .map(|token| SecretString::from(token.trim().to_owned()))
 }
 
 impl ServerArgs {

@@ -18,6 +18,16 @@ pub enum Action {
     Logout,
     /// A password was changed.
     PasswordChange,
+    /// An API key was made.
+    ApiKeyCreate,
+    /// An API key got a successor.
+    ApiKeyRotate,
+    /// An API key was revoked.
+    ApiKeyRevoke,
+    /// The API keys of a user were listed.
+    ApiKeyList,
+    /// An API key was used where it may not be used.
+    ApiKeyUse,
     /// The first administrator was made.
     Bootstrap,
     /// Values were read.
@@ -62,6 +72,11 @@ impl Action {
             Self::Login => "auth.login",
             Self::Logout => "auth.logout",
             Self::PasswordChange => "auth.password_change",
+            Self::ApiKeyCreate => "api_key.create",
+            Self::ApiKeyRotate => "api_key.rotate",
+            Self::ApiKeyRevoke => "api_key.revoke",
+            Self::ApiKeyList => "api_key.list",
+            Self::ApiKeyUse => "api_key.use",
             Self::Bootstrap => "auth.bootstrap",
             Self::RecordRead => "record.read",
             Self::RecordList => "record.list",

@@ -10,6 +10,7 @@ mod client_address;
 mod connections;
 mod endpoints;
 mod entrance;
+mod id;
 mod metrics;
 mod operations;
 mod problem;

@@ -91,6 +91,14 @@ mod tests {
         POST   /api/v1/auth/login           Anyone
         POST   /api/v1/auth/logout          Session
         GET    /api/v1/me                   Session
+        GET    /api/v1/me/api-keys          Session
+        GET    /api/v1/users/{id}/api-keys  Session
+        POST   /api/v1/me/api-keys          Session
+        POST   /api/v1/users/{id}/api-keys  Session
+        POST   /api/v1/me/api-keys/{key}/rotate Session
+        POST   /api/v1/users/{id}/api-keys/{key}/rotate Session
+        DELETE /api/v1/me/api-keys/{key}    Session
+        DELETE /api/v1/users/{id}/api-keys/{key} Session
         GET    /api/v1/records/{*path}      Session
         PUT    /api/v1/records/{*path}      Session
         DELETE /api/v1/records/{*path}      Session

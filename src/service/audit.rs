@@ -12,7 +12,7 @@ use super::context::{Credential, OpContext};
 use super::error::{Error, Reason, Result};
 use super::metrics::Metrics;
 use crate::domain::audit::{Action, AuditEntry, Outcome, clean_text, clean_user_agent};
-use crate::store::audit::{Confirm, commit_batch};
+use crate::store::audit::{Bearer, Confirm, commit_batch};
 use crate::store::{Pool, StoreError};
 
 /// Entries of one batch at most: beyond it the statement gets no cheaper per row.
@@ -175,11 +175,22 @@ impl OpContext {
         }
     }
 
-    /// The session that has to hold for this operation to stand.
+    /// The session behind this operation.
     pub(super) fn session(&self) -> Option<uuid::Uuid> {
         match self.credential {
             Credential::Session(id) => Some(id),
-            Credential::Own => None,
+            Credential::ApiKey { .. } | Credential::Own => None,
+        }
+    }
+
+    /// What has to hold of the actor's credential for this operation to stand.
+    pub(super) fn bearer(&self) -> Bearer {
+        Bearer {
+            session: self.session(),
+            api_key: match self.credential {
+                Credential::ApiKey { id, revision, .. } => Some((id, revision)),
+                Credential::Session(_) | Credential::Own => None,
+            },
         }
     }
 }

@@ -8,7 +8,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::domain::actor::Actor;
+use super::error::{Error, Reason, Result};
+use crate::crypto::token::TokenHash;
+use crate::domain::actor::{Actor, Role, UserIdentity};
 use crate::domain::policy::Circumstances;
 
 /// The door that a request came through.
@@ -59,6 +61,15 @@ pub struct ResourceOrigin {
 pub(super) enum Credential {
     /// This session is neither revoked nor past its end.
     Session(Uuid),
+    /// This API key is neither revoked nor past its end, and at this revision.
+    ApiKey {
+        /// The key.
+        id: Uuid,
+        /// Its revision when it was verified.
+        revision: i64,
+        /// Under which it is kept in memory.
+        hash: TokenHash,
+    },
     /// Nothing: the controller and the process vouch for themselves.
     Own,
 }
@@ -97,6 +108,35 @@ impl OpContext {
             client: self.origin.client,
             second_factor_at: self.second_factor_at,
         }
+    }
+
+    /// The person, and the session of theirs, that acts. What makes credentials or changes how somebody logs in asks for this: an API key
+    /// or a workload could make itself a successor that nobody knows of.
+    ///
+    /// # Errors
+    /// [`Reason::SessionRequired`].
+    pub(super) fn person(&self) -> Result<(&UserIdentity, Uuid)> {
+        match (&self.actor, self.credential) {
+            (Actor::User(user), Credential::Session(session)) => Ok((user, session)),
+            _ => Err(Error::new(
+                Reason::SessionRequired,
+                "this takes a person's own session; log in instead of using an API key or a workload's token",
+            )),
+        }
+    }
+
+    /// Whether the actor may administer: an administrator, or an API key of one that says so.
+    ///
+    /// # Errors
+    /// [`Reason::AdministratorRequired`].
+    pub(super) fn administrator(&self) -> Result<()> {
+        if self.actor.administrative_role() == Some(Role::Admin) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Reason::AdministratorRequired,
+            "this is for administrators, and for those of their API keys that were made with 'administers'",
+        ))
     }
 
     /// The id under which the log and the audit entry stand.

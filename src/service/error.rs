@@ -26,6 +26,20 @@ pub enum Reason {
     TokenExpired,
     /// The session was ended, or its user may no longer act.
     SessionEnded,
+    /// The API key was revoked, is past its end, or its owner may no longer act.
+    ApiKeyEnded,
+    /// The API key may not be used from this address.
+    AddressNotAllowed,
+    /// Only a person in a session of their own may do this.
+    SessionRequired,
+    /// Only an administrator may do this.
+    AdministratorRequired,
+    /// There is no such user.
+    UserNotFound,
+    /// There is no such API key among the owner's.
+    ApiKeyNotFound,
+    /// There are as many of these as there may be.
+    LimitReached,
     /// Unknown name, wrong password, locked or disabled: one answer for all (R3).
     LoginFailed,
     /// A one-time password was right and must be replaced to log in.
@@ -72,6 +86,13 @@ impl Reason {
             Self::TokenInvalid => "TokenInvalid",
             Self::TokenExpired => "TokenExpired",
             Self::SessionEnded => "SessionEnded",
+            Self::ApiKeyEnded => "ApiKeyEnded",
+            Self::AddressNotAllowed => "AddressNotAllowed",
+            Self::SessionRequired => "SessionRequired",
+            Self::AdministratorRequired => "AdministratorRequired",
+            Self::UserNotFound => "UserNotFound",
+            Self::ApiKeyNotFound => "ApiKeyNotFound",
+            Self::LimitReached => "LimitReached",
             Self::LoginFailed => "LoginFailed",
             Self::PasswordChangeRequired => "PasswordChangeRequired",
             Self::PasswordTooWeak => "PasswordTooWeak",

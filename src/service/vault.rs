@@ -1,6 +1,7 @@
 //! The vault: everything that use cases share, opened once per process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use moka::sync::Cache;
 use tokio::task::JoinSet;
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::audit::AuditCommitter;
-use super::auth::{Auth, PasswordPool, PasswordSettings, TokenSettings, Tokens};
+use super::auth::{Auth, KeyUse, PasswordPool, PasswordSettings, TokenSettings, Tokens, VerifiedKey};
 use super::authority::Authority;
 use super::cache::RecordCache;
 use super::context::Clock;
@@ -19,10 +20,11 @@ use super::keys::Lineages;
 use super::metrics::Metrics;
 use super::records::Records;
 use crate::crypto::keyring::Keyring;
+use crate::crypto::token::TokenHash;
 use crate::domain::actor::Actor;
 use crate::store::{Pool, audit, migrate, pool};
 
-/// Sessions whose actor is kept at hand.
+/// Sessions, and API keys, whose actor is kept at hand.
 const CACHED_ACTORS: u64 = 20_000;
 /// Namespaces whose binding is kept at hand.
 const CACHED_BINDINGS: u64 = 20_000;
@@ -39,6 +41,8 @@ pub struct VaultConfig {
     pub tokens: TokenSettings,
     /// How passwords are hashed.
     pub passwords: PasswordSettings,
+    /// For how long an API key may be made.
+    pub api_key_max_ttl: Duration,
     /// Bytes of ciphertext kept at hand.
     pub cache_bytes: u64,
     /// Where metrics are registered.
@@ -56,6 +60,9 @@ pub struct Vault {
     pub(super) authority: Authority,
     pub(super) cache: RecordCache,
     pub(super) actors: Cache<Uuid, Actor>,
+    pub(super) api_keys: Cache<TokenHash, Arc<VerifiedKey>>,
+    pub(super) api_key_max_ttl: Duration,
+    pub(super) key_use: KeyUse,
     pub(super) bindings: Cache<String, Arc<str>>,
     pub(super) audit: AuditCommitter,
     pub(super) feed: Feed,
@@ -85,6 +92,7 @@ impl Vault {
             keyring,
             tokens,
             passwords,
+            api_key_max_ttl,
             cache_bytes,
             metrics,
             clock,
@@ -99,6 +107,9 @@ impl Vault {
             authority,
             cache: RecordCache::new(cache_bytes, metrics.clone()),
             actors: Cache::new(CACHED_ACTORS),
+            api_keys: Cache::new(CACHED_ACTORS),
+            api_key_max_ttl,
+            key_use: KeyUse::new(),
             bindings: Cache::new(CACHED_BINDINGS),
             audit: AuditCommitter::new(),
             feed: Feed::new(),
@@ -133,6 +144,11 @@ impl Vault {
         tasks.spawn(async move {
             vault.keep_house(token).await;
             "upkeep"
+        });
+        let vault = Arc::clone(self);
+        tasks.spawn(async move {
+            vault.key_use.run(&vault.pool).await;
+            "use of API keys"
         });
         let vault = Arc::clone(self);
         tasks.spawn(async move {

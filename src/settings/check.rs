@@ -81,6 +81,12 @@ impl Settings {
             &seconds(60),
             &seconds(86_400),
         );
+        problems.range(
+            "auth.api_key_max_ttl",
+            &auth.api_key_max_ttl,
+            &seconds(3600),
+            &seconds(3650 * 86_400),
+        );
         for (key, text) in [("auth.issuer", &auth.issuer), ("auth.audience", &auth.audience)] {
             if text.is_empty() || text.len() > 256 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
                 problems.add(key, "must be 1 to 256 characters without spaces");

@@ -275,6 +275,8 @@ pub struct Auth {
     pub issuer: String,
     /// `aud` of tokens.
     pub audience: String,
+    /// For how long an API key may be made: 1h to 3650d.
+    pub api_key_max_ttl: HumanDuration,
     /// What a password check costs.
     pub argon2: Argon2,
 }
@@ -285,6 +287,7 @@ impl Default for Auth {
             access_token_ttl: HumanDuration::from_secs(600),
             issuer: "aether-vault".to_owned(),
             audience: "aether-vault".to_owned(),
+            api_key_max_ttl: HumanDuration::from_secs(365 * 86_400),
             argon2: Argon2::default(),
         }
     }

@@ -7,13 +7,23 @@ use super::error::StoreResult;
 use super::pool::Pool;
 use crate::domain::audit::AuditEntry;
 
+/// The credential that an operation rests on; what is absent is not asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bearer {
+    /// The session is neither revoked nor past its end.
+    pub session: Option<Uuid>,
+    /// The API key is neither revoked nor past its end, and at this revision: what it stands for, its owner's standing, role and groups
+    /// among it, is what the decision was made with.
+    pub api_key: Option<(Uuid, i64)>,
+}
+
 /// What a batched entry's commit has to confirm; what is absent is not asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Confirm {
     /// The record is still at this revision.
     pub record: Option<(Uuid, i64)>,
-    /// The session is neither revoked nor past its end.
-    pub session: Option<Uuid>,
+    /// The credential still holds.
+    pub bearer: Bearer,
     /// The policies are those that decided.
     pub policy_epoch: Option<i64>,
 }
@@ -71,20 +81,27 @@ pub async fn commit_batch(pool: &Pool, batch: &[(&AuditEntry, Confirm)]) -> Stor
         .iter()
         .map(|(_, c)| c.record.map(|(_, revision)| revision))
         .collect();
-    let sessions: Vec<Option<Uuid>> = batch.iter().map(|(_, c)| c.session).collect();
+    let sessions: Vec<Option<Uuid>> = batch.iter().map(|(_, c)| c.bearer.session).collect();
+    let api_keys: Vec<Option<Uuid>> = batch.iter().map(|(_, c)| c.bearer.api_key.map(|(id, _)| id)).collect();
+    let key_revisions: Vec<Option<i64>> = batch
+        .iter()
+        .map(|(_, c)| c.bearer.api_key.map(|(_, revision)| revision))
+        .collect();
     let epochs: Vec<Option<i64>> = batch.iter().map(|(_, c)| c.policy_epoch).collect();
     let confirmed = sqlx::query_scalar!(
         r#"WITH confirmed AS MATERIALIZED (
              SELECT b.*
              FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
                          $9::text[], $10::text[], $11::text[], $12::int[], $13::text[], $14::text[], $15::text[], $16::bigint[],
-                         $17::uuid[], $18::bigint[], $19::uuid[], $20::bigint[]) WITH ORDINALITY
+                         $17::uuid[], $18::bigint[], $19::uuid[], $20::bigint[], $21::uuid[], $22::bigint[]) WITH ORDINALITY
                   AS b(request_id, actor_kind, actor_id, actor_name, door, action, resource, version,
                        decision, reason, policy, rule, client, user_agent, origin_uid, origin_generation,
-                       record_id, revision, session_id, epoch, n)
+                       record_id, revision, session_id, epoch, api_key_id, api_key_revision, n)
              WHERE (b.record_id IS NULL OR EXISTS (SELECT FROM secrets s WHERE s.id = b.record_id AND s.revision = b.revision))
                AND (b.session_id IS NULL OR EXISTS (SELECT FROM sessions x
                     WHERE x.id = b.session_id AND x.revoked_at IS NULL AND x.expires_at > now()))
+               AND (b.api_key_id IS NULL OR EXISTS (SELECT FROM api_keys k
+                    WHERE k.id = b.api_key_id AND k.revision = b.api_key_revision AND k.revoked_at IS NULL AND k.expires_at > now()))
                AND (b.epoch IS NULL OR b.epoch = (SELECT epoch FROM policy_epoch))
            ), written AS (
              INSERT INTO audit_entries (request_id, actor_kind, actor_id, actor_name, door, action, resource, version, decision,
@@ -114,6 +131,8 @@ pub async fn commit_batch(pool: &Pool, batch: &[(&AuditEntry, Confirm)]) -> Stor
         &revisions as &[Option<i64>],
         &sessions as &[Option<Uuid>],
         &epochs as &[Option<i64>],
+        &api_keys as &[Option<Uuid>],
+        &key_revisions as &[Option<i64>],
     )
     .fetch_all(pool)
     .await?;
@@ -124,6 +143,36 @@ pub async fn commit_batch(pool: &Pool, batch: &[(&AuditEntry, Confirm)]) -> Stor
         }
     }
     Ok(answers)
+}
+
+/// Locks the credential behind a mutation until its transaction ends, so that no revocation comes in between; `false` if it does not
+/// hold any more. For transactions of several statements; a single one asks the same in its own condition.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn hold(tx: &mut Tx<'_>, bearer: Bearer) -> StoreResult<bool> {
+    if let Some(session) = bearer.session {
+        let held = sqlx::query!(
+            "SELECT id FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > now() FOR SHARE",
+            session
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
+        if held.is_none() {
+            return Ok(false);
+        }
+    }
+    if let Some((id, revision)) = bearer.api_key {
+        let held = sqlx::query!(
+            "SELECT id FROM api_keys WHERE id = $1 AND revision = $2 AND revoked_at IS NULL AND expires_at > now() FOR SHARE",
+            id,
+            revision
+        )
+        .fetch_optional(&mut **tx)
+        .await?;
+        return Ok(held.is_some());
+    }
+    Ok(true)
 }
 
 /// Makes the partitions of today and the `ahead` days after it; answers how many days are ready.

@@ -3,6 +3,7 @@
 //! Queries are compile-time checked against the schema in `migrations`. What must be atomic and fast is one statement; everything
 //! else is several over a [`Tx`].
 
+pub mod api_keys;
 pub mod audit;
 pub mod changes;
 pub mod clusters;

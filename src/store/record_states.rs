@@ -3,31 +3,30 @@
 use uuid::Uuid;
 
 use super::Tx;
+use super::audit::Bearer;
 use super::error::StoreResult;
 
 /// Locks the record for this transaction if what the decision rested on still holds, and raises its revision.
-/// `false` if the record moved on, or the policies or the session did.
+/// `false` if the record moved on, or the policies or the credential did.
 ///
 /// # Errors
 /// [`super::StoreError`].
-pub async fn claim(
-    tx: &mut Tx<'_>,
-    id: Uuid,
-    revision: i64,
-    session: Option<Uuid>,
-    policy_epoch: i64,
-) -> StoreResult<bool> {
+pub async fn claim(tx: &mut Tx<'_>, id: Uuid, revision: i64, bearer: Bearer, policy_epoch: i64) -> StoreResult<bool> {
     let done = sqlx::query!(
         "UPDATE secrets SET revision = revision + 1, updated_at = now()
          WHERE id = $1 AND revision = $2
            AND EXISTS (SELECT FROM policy_epoch WHERE epoch = $4)
            AND EXISTS (SELECT FROM roots WHERE id = root_id AND state = 'active')
            AND ($3::uuid IS NULL OR EXISTS (SELECT FROM sessions x
-                WHERE x.id = $3 AND x.revoked_at IS NULL AND x.expires_at > now()))",
+                WHERE x.id = $3 AND x.revoked_at IS NULL AND x.expires_at > now()))
+           AND ($5::uuid IS NULL OR EXISTS (SELECT FROM api_keys k
+                WHERE k.id = $5 AND k.revision = $6 AND k.revoked_at IS NULL AND k.expires_at > now()))",
         id,
         revision,
-        session,
+        bearer.session,
         policy_epoch,
+        bearer.api_key.map(|(id, _)| id),
+        bearer.api_key.map(|(_, revision)| revision),
     )
     .execute(&mut **tx)
     .await?;

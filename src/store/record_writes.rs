@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::audit::Bearer;
 use super::error::StoreResult;
 use super::pool::Pool;
 use crate::domain::audit::AuditEntry;
@@ -30,8 +31,8 @@ pub struct NewVersion<'a> {
     pub ciphertext: &'a [u8],
     /// The entry that is committed with it.
     pub entry: &'a AuditEntry,
-    /// The session that must still hold.
-    pub session: Option<Uuid>,
+    /// The credential that must still hold.
+    pub bearer: Bearer,
     /// The policies that must still be in force.
     pub policy_epoch: i64,
 }
@@ -59,6 +60,8 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
                AND EXISTS (SELECT FROM roots WHERE id = $2 AND state = 'active')
                AND ($8::uuid IS NULL OR EXISTS (SELECT FROM sessions x
                     WHERE x.id = $8 AND x.revoked_at IS NULL AND x.expires_at > now()))
+               AND ($24::uuid IS NULL OR EXISTS (SELECT FROM api_keys k
+                    WHERE k.id = $24 AND k.revision = $25 AND k.revoked_at IS NULL AND k.expires_at > now()))
              ON CONFLICT ON CONSTRAINT secrets_path_key DO NOTHING
              RETURNING id, revision, created_at
            ), version AS (
@@ -78,7 +81,7 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         new.max_versions,
         new.wrapped_dek,
         new.ciphertext,
-        new.session,
+        new.bearer.session,
         new.policy_epoch,
         entry.request_id,
         entry.actor_kind,
@@ -94,6 +97,8 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         entry.user_agent,
         entry.origin_uid,
         entry.origin_generation,
+        new.bearer.api_key.map(|(id, _)| id),
+        new.bearer.api_key.map(|(_, revision)| revision),
     )
     .fetch_optional(pool)
     .await?;
@@ -118,6 +123,8 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
                AND EXISTS (SELECT FROM roots WHERE id = $2 AND state = 'active')
                AND ($8::uuid IS NULL OR EXISTS (SELECT FROM sessions x
                     WHERE x.id = $8 AND x.revoked_at IS NULL AND x.expires_at > now()))
+               AND ($24::uuid IS NULL OR EXISTS (SELECT FROM api_keys k
+                    WHERE k.id = $24 AND k.revision = $25 AND k.revoked_at IS NULL AND k.expires_at > now()))
              RETURNING id, revision, updated_at
            ), version AS (
              INSERT INTO secret_versions (secret_id, version, wrapped_dek, ciphertext) SELECT id, $4, $6, $7 FROM record
@@ -138,7 +145,7 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         new.max_versions,
         new.wrapped_dek,
         new.ciphertext,
-        new.session,
+        new.bearer.session,
         new.policy_epoch,
         entry.request_id,
         entry.actor_kind,
@@ -154,6 +161,8 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         entry.user_agent,
         entry.origin_uid,
         entry.origin_generation,
+        new.bearer.api_key.map(|(id, _)| id),
+        new.bearer.api_key.map(|(_, revision)| revision),
     )
     .fetch_optional(pool)
     .await?;

@@ -46,6 +46,22 @@ pub async fn find(pool: &Pool, id: Uuid) -> StoreResult<Option<SessionRow>> {
     }))
 }
 
+/// Name, role and, if somebody else bore the name before, until when.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn bearer_of(pool: &Pool, user_id: Uuid) -> StoreResult<Option<(String, String, Option<Timestamp>)>> {
+    let row = sqlx::query!(
+        r#"SELECT u.name, u.role,
+                  (SELECT r.retired_at FROM retired_names r WHERE r.kind = 'user' AND r.name = u.name) AS "since: jiff_sqlx::Timestamp"
+           FROM users u WHERE u.id = $1"#,
+        user_id
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| (row.name, row.role, row.since.map(jiff_sqlx::Timestamp::to_jiff))))
+}
+
 /// The groups of a user, each with the time until which the name meant another group.
 ///
 /// # Errors

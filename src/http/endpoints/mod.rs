@@ -1,5 +1,10 @@
 //! One file an endpoint: what it takes, the call, what it shows, and where its failures are told apart.
 
+mod api_key_create;
+mod api_key_list;
+mod api_key_revoke;
+mod api_key_rotate;
+mod api_key_view;
 mod health;
 mod list;
 mod login;
@@ -18,6 +23,10 @@ pub(super) fn all() -> Vec<Endpoint> {
     [
         health::endpoints(),
         vec![login::endpoint(), logout::endpoint(), me::endpoint()],
+        api_key_list::endpoints(),
+        api_key_create::endpoints(),
+        api_key_rotate::endpoints(),
+        api_key_revoke::endpoints(),
         vec![
             record_read::endpoint(),
             record_write::endpoint(),

@@ -1,11 +1,14 @@
 //! Who is there: logging in, and turning a token into an [`OpContext`].
 
+mod api_keys;
 mod bootstrap;
 mod login;
 mod passwords;
 mod sessions;
 mod tokens;
 
+pub use api_keys::{ApiKey, IssuedApiKey, KeyOwner, MAX_OVERLAP_SECONDS, NewApiKey};
+pub(super) use api_keys::{KeyUse, VerifiedKey};
 pub use bootstrap::Bootstrapped;
 pub use login::{AccessToken, LoginRequest};
 pub use passwords::{PasswordPool, PasswordSettings};

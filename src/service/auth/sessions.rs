@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::login::{origin_of, user_actor};
 use super::{Auth, RequestInfo};
-use crate::domain::actor::{Actor, GroupName, Role};
+use crate::domain::actor::{Actor, GroupName, Role, UserIdentity};
 use crate::domain::audit::Action;
 use crate::service::context::{Credential, Door, OpContext};
 use crate::service::error::{Error, Reason, Result};
@@ -23,12 +23,16 @@ pub struct Me {
 }
 
 impl Auth<'_> {
-    /// Verifies an access token and makes the context of its bearer. Whether the session still holds is confirmed by the commit that
-    /// every operation ends in.
+    /// Verifies an access token, or an API key, and makes the context of its bearer. Whether the session, or the key, still holds is
+    /// confirmed by the commit that every operation ends in.
     ///
     /// # Errors
-    /// [`Reason::TokenInvalid`], [`Reason::TokenExpired`], [`Reason::SessionEnded`], and those of the store.
+    /// [`Reason::TokenInvalid`], [`Reason::TokenExpired`], [`Reason::SessionEnded`], [`Reason::ApiKeyEnded`],
+    /// [`Reason::AddressNotAllowed`], and those of the store.
     pub async fn authenticate(&self, token: &str, info: RequestInfo) -> Result<OpContext> {
+        if Self::is_api_key(token) {
+            return self.authenticate_key(token, info).await;
+        }
         let now = self.vault.clock.now();
         let claims = self.vault.tokens.verify(token, now)?;
         let actor = match self.vault.actors.get(&claims.sid) {
@@ -46,12 +50,16 @@ impl Auth<'_> {
         })
     }
 
-    /// Whether the session behind a context still holds; asked of the database.
+    /// Whether the session or the key behind a context still holds; asked of the database.
     ///
     /// # Errors
-    /// [`Reason::SessionEnded`], and those of the store.
+    /// [`Reason::SessionEnded`], [`Reason::ApiKeyEnded`], [`Reason::Busy`] if it stands for something else by now, and those of the store.
     pub(in crate::service) async fn still_in_force(&self, ctx: &OpContext) -> Result<()> {
-        let Some(id) = ctx.session() else { return Ok(()) };
+        let id = match ctx.credential {
+            Credential::Session(id) => id,
+            Credential::ApiKey { id, revision, hash } => return self.key_still_in_force(id, revision, hash).await,
+            Credential::Own => return Ok(()),
+        };
         match sessions::find(&self.vault.pool, id).await.map_err(store_failed)? {
             Some(session) if session.live => Ok(()),
             _ => {
@@ -102,15 +110,36 @@ impl Auth<'_> {
         let row = sessions::find(&self.vault.pool, session).await.map_err(store_failed)?;
         // The token's subject and the session's user are the same, or one of them is not ours.
         let row = row.filter(|row| row.live && row.user_id == user).ok_or_else(ended)?;
-        let groups = sessions::groups_of(&self.vault.pool, row.user_id)
-            .await
-            .map_err(store_failed)?
-            .into_iter()
-            .map(|(name, since)| GroupName { name, since })
-            .collect();
+        let groups = self.groups_of(row.user_id).await?;
         let actor = user_actor(row.user_id, &row.user_name, &row.role, row.name_since, groups)?;
         self.vault.actors.insert(session, actor.clone());
         Ok(actor)
+    }
+
+    /// A user as policy sees them now; `None` if there is no such user.
+    pub(super) async fn identity_of(&self, id: Uuid) -> Result<Option<UserIdentity>> {
+        let row = sessions::bearer_of(&self.vault.pool, id).await.map_err(store_failed)?;
+        let Some((name, role, name_since)) = row else {
+            return Ok(None);
+        };
+        let role = Role::parse(&role).ok_or_else(|| Error::internal(format!("user {id} has an unknown role")))?;
+        Ok(Some(UserIdentity {
+            id,
+            name,
+            name_since,
+            role,
+            groups: self.groups_of(id).await?,
+        }))
+    }
+
+    async fn groups_of(&self, user: Uuid) -> Result<Vec<GroupName>> {
+        let groups = sessions::groups_of(&self.vault.pool, user)
+            .await
+            .map_err(store_failed)?;
+        Ok(groups
+            .into_iter()
+            .map(|(name, since)| GroupName { name, since })
+            .collect())
     }
 }
 

@@ -66,7 +66,7 @@ impl Records<'_> {
             let page = self.scan(ctx, prefix, options, &ruling).await?;
             let confirm = Confirm {
                 record: None,
-                session: ctx.session(),
+                bearer: ctx.bearer(),
                 policy_epoch: Some(ruling.epoch),
             };
             match self

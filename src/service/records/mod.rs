@@ -90,7 +90,7 @@ impl<'v> Records<'v> {
     ) -> Result<Option<Error>> {
         let confirm = Confirm {
             record: record.map(|record| (record.id, record.revision)),
-            session: ctx.session(),
+            bearer: ctx.bearer(),
             policy_epoch: Some(epoch),
         };
         Ok(match self.vault.audit.commit(entry, confirm).await? {

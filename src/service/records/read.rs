@@ -93,7 +93,7 @@ impl Records<'_> {
                 Ok(read) => {
                     let confirm = Confirm {
                         record: Some((read.id, read.revision)),
-                        session: ctx.session(),
+                        bearer: ctx.bearer(),
                         policy_epoch: Some(ruling.epoch),
                     };
                     match self
@@ -153,7 +153,7 @@ impl Records<'_> {
             let rows = versions(&self.vault.pool, record.id).await.map_err(store_failed)?;
             let confirm = Confirm {
                 record: Some((record.id, record.revision)),
-                session: ctx.session(),
+                bearer: ctx.bearer(),
                 policy_epoch: Some(ruling.epoch),
             };
             match self.vault.audit.commit(entry, confirm).await? {

@@ -140,7 +140,7 @@ impl Records<'_> {
                 wrapped_dek: &sealed.wrapped_dek,
                 ciphertext: &sealed.ciphertext,
                 entry: &entry,
-                session: ctx.session(),
+                bearer: ctx.bearer(),
                 policy_epoch: ruling.epoch,
             };
             let statement = if current.is_some() { "update" } else { "create" };

@@ -11,7 +11,12 @@ use super::client::TestApi;
 
 /// A request that the route would take from somebody it knows.
 fn filled(route: &str) -> String {
-    route.replace("{*path}", "shared/smtp").replace("{*prefix}", "shared")
+    let id = "01900000-0000-7000-8000-000000000000";
+    route
+        .replace("{*path}", "shared/smtp")
+        .replace("{*prefix}", "shared")
+        .replace("{id}", id)
+        .replace("{key}", id)
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The REST door over a real vault: statuses, reasons, messages, and what is stored.
 
 mod access;
+mod api_keys;
 mod bad_input;
 mod client;
 mod leaks;

@@ -102,6 +102,7 @@ impl TestVault {
                 concurrency: 2,
                 queue: 100,
             },
+            api_key_max_ttl: Duration::from_secs(365 * 86_400),
             cache_bytes: 8 << 20,
             metrics: Metrics::register(&registry).unwrap(),
             clock: clock.clone(),

@@ -1,0 +1,38 @@
+//! `GET /api/v1/me/api-keys` and `GET /api/v1/users/{id}/api-keys`: the keys of the caller, or of a user, without their texts.
+
+use axum::extract::State;
+use axum::routing::get;
+
+use super::api_key_view::KeysView;
+use crate::http::id::Ids;
+use crate::http::problem::Result;
+use crate::http::query::{NoParameters, Query};
+use crate::http::routes::{Access, Endpoint};
+use crate::http::{Api, Authenticated};
+use crate::service::auth::KeyOwner;
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new("GET", "/api/v1/me/api-keys", Access::Session, get(own)),
+        Endpoint::new("GET", "/api/v1/users/{id}/api-keys", Access::Session, get(of_user)),
+    ]
+}
+
+async fn own(
+    Authenticated(ctx): Authenticated,
+    State(api): State<Api>,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Result<axum::Json<KeysView>> {
+    let keys = api.vault().auth().api_keys(&ctx, KeyOwner::Caller).await?;
+    Ok(axum::Json(keys.into()))
+}
+
+async fn of_user(
+    Authenticated(ctx): Authenticated,
+    State(api): State<Api>,
+    ids: Ids,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Result<axum::Json<KeysView>> {
+    let keys = api.vault().auth().api_keys(&ctx, KeyOwner::User(ids.get("id"))).await?;
+    Ok(axum::Json(keys.into()))
+}
