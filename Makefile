@@ -32,7 +32,7 @@ mutants: ## break the code in known places and check that a named test notices e
 lint: ## formatting, clippy, shell scripts, generated files
 	@hack/test lint
 
-generate: ## write the generated files: crds/, .sqlx
+generate: ## write the generated files: crds/, docs/openapi.json, .sqlx
 	@hack/generate
 
 image: ## build the container image into .dev/images/aether-vault.tar

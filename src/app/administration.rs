@@ -81,3 +81,9 @@ pub async fn confirm_deletions(settings: &Settings, cluster: &str) -> Result<(),
 pub fn crds() -> Vec<(&'static str, String)> {
     k8s::crd::crds()
 }
+
+/// The description of the REST API.
+#[must_use]
+pub fn openapi() -> String {
+    crate::http::openapi_json()
+}

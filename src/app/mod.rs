@@ -10,7 +10,9 @@ mod files;
 mod process;
 mod vault;
 
-pub use administration::{Migrated, adopt_root, confirm_deletions, crds, make_root_key, migrate, root_key_ids};
+pub use administration::{
+    Migrated, adopt_root, confirm_deletions, crds, make_root_key, migrate, openapi, root_key_ids,
+};
 pub use api::api;
 pub use controller::controller;
 pub use doctor::{Finding, Outcome, examine};

@@ -15,10 +15,18 @@ pub(super) enum GenerateCommand {
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
     },
+    /// The description of the REST API, OpenAPI 3.1
+    Openapi,
 }
 
 pub(super) fn run(command: GenerateCommand) -> Result<(), Failure> {
-    let GenerateCommand::Crds { output } = command;
+    let output = match command {
+        GenerateCommand::Crds { output } => output,
+        GenerateCommand::Openapi => {
+            print!("{}", app::openapi());
+            return Ok(());
+        }
+    };
     match output {
         None => {
             for (_, yaml) in app::crds() {

@@ -12,6 +12,7 @@ mod endpoints;
 mod entrance;
 mod id;
 mod metrics;
+mod openapi;
 mod operations;
 mod problem;
 mod query;
@@ -53,6 +54,14 @@ pub struct Limits {
     pub trusted_proxies: Vec<IpNet>,
     /// How often clients may ask.
     pub rates: Rates,
+}
+
+/// The OpenAPI description of the API, as it is served and committed.
+#[must_use]
+pub fn openapi_json() -> String {
+    let mut text = serde_json::to_string_pretty(&openapi::describe(&endpoints())).unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 /// What handlers share.

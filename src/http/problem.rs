@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::header::{self, HeaderValue};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -223,14 +224,22 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
+/// The body of a problem.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
 #[serde(rename_all = "camelCase")]
-struct ProblemBody<'a> {
+pub(super) struct ProblemBody<'a> {
+    /// A URI that names the reason.
     r#type: String,
+    /// The reason in a few words.
     title: &'a str,
+    /// The HTTP status.
     status: u16,
+    /// The stable reason, for programs.
     reason: &'a str,
+    /// What went wrong here, and what to do.
     detail: &'a str,
+    /// The id under which the log has the cause.
     request_id: Uuid,
 }
 

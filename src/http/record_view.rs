@@ -3,6 +3,8 @@
 //! Written by hand, since values have no `Serialize`: text as strings, JSON as it is, bytes as base64 under `binary`. The bytes are wiped
 //! when the answer has been sent.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::http::Response;
 use axum::http::header::{self, HeaderValue};
@@ -10,12 +12,30 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use zeroize::Zeroizing;
 
 use super::version::etag;
 use crate::domain::path::RecordPath;
 use crate::domain::record::{RecordData, Value, Version};
 use crate::service::records::ReadRecord;
+
+/// A record as the OpenAPI description tells of it; the answer itself is written by hand.
+#[derive(JsonSchema)]
+#[schemars(rename = "Record", rename_all = "camelCase")]
+#[expect(dead_code, reason = "a form to describe, not to fill")]
+pub(super) struct RecordView {
+    /// Where it is.
+    path: String,
+    /// The version that was read.
+    version: i64,
+    /// When that was written.
+    created_at: Timestamp,
+    /// Keys whose values are text or JSON.
+    data: BTreeMap<String, serde_json::Value>,
+    /// Keys whose values are bytes, in base64.
+    binary: Option<BTreeMap<String, String>>,
+}
 
 /// The answer to a read.
 pub(super) fn answer(path: &RecordPath, record: &ReadRecord) -> Response<Body> {

@@ -9,6 +9,7 @@ use axum::routing::MethodRouter;
 use super::Api;
 use super::endpoints as endpoint_files;
 use super::entrance::entrance;
+use super::openapi::Operation;
 use super::problem::Problem;
 use super::rate_limits::bound_logins;
 
@@ -29,15 +30,24 @@ pub struct Endpoint {
     pub path: &'static str,
     /// Who may call it at all.
     pub access: Access,
+    pub(super) operation: Operation,
     handler: MethodRouter<Api>,
 }
 
 impl Endpoint {
-    pub(super) fn new(method: &'static str, path: &'static str, access: Access, handler: MethodRouter<Api>) -> Self {
+    /// `operation` is how the OpenAPI description tells of it.
+    pub(super) fn new(
+        method: &'static str,
+        path: &'static str,
+        access: Access,
+        handler: MethodRouter<Api>,
+        operation: Operation,
+    ) -> Self {
         Self {
             method,
             path,
             access,
+            operation,
             handler,
         }
     }
@@ -88,6 +98,9 @@ mod tests {
         GET    /livez                       Anyone
         GET    /readyz                      Anyone
         GET    /version                     Anyone
+        GET    /openapi.json                Anyone
+        GET    /docs                        Anyone
+        GET    /docs/{*file}                Anyone
         POST   /api/v1/auth/login           Anyone
         POST   /api/v1/auth/logout          Session
         GET    /api/v1/me                   Session

@@ -1,9 +1,11 @@
 //! A JSON object whose keys are unique. JSON leaves the meaning of a key given twice open, and taking the last one loses a value.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de};
 
 /// The object's entries.
@@ -34,6 +36,20 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for UniqueMap<V> {
             }
         }
         deserializer.deserialize_map(Visitor(PhantomData))
+    }
+}
+
+impl<V: JsonSchema> JsonSchema for UniqueMap<V> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("MapOf{}", V::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        BTreeMap::<String, V>::json_schema(generator)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Versions in URLs, headers and bodies.
 
 use axum::http::HeaderValue;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::domain::record::Version;
@@ -63,4 +64,45 @@ fn parse(text: &str) -> Option<Version> {
         return None;
     }
     Version::new(text.parse().ok()?).ok()
+}
+impl JsonSchema for WantedVersion {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "WantedVersion".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "minimum": 1})
+    }
+}
+
+impl JsonSchema for VersionList {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "VersionList".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[1-9][0-9]*(,[1-9][0-9]*)*$"})
+    }
+}
+
+impl JsonSchema for Versions {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Versions".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": MAX_LIST})
+    }
 }

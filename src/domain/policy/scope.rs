@@ -1,5 +1,6 @@
 //! What an API key may do at most.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::capability::{Capability, CapabilitySet};
@@ -13,7 +14,8 @@ pub const MAX_SCOPES: usize = 32;
 const MAX_PATHS: usize = 32;
 
 /// A scope as it is written and stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Scope")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScopeDocument {
     /// Path patterns; any of them. Variables stand for the key's owner.

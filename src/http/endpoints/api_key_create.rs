@@ -1,12 +1,14 @@
 //! `POST /api/v1/me/api-keys`: a key for the caller. `POST /api/v1/users/{id}/api-keys`: one for a machine user, by an administrator.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 
-use super::api_key_view::{NewKeyForm, issued};
+use super::api_key_view::{IssuedView, NewKeyForm, issued};
 use crate::http::body::Json;
 use crate::http::id::Ids;
+use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
@@ -15,9 +17,21 @@ use crate::service::auth::KeyOwner;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new("POST", "/api/v1/me/api-keys", Access::Session, post(own)),
-        Endpoint::new("POST", "/api/v1/users/{id}/api-keys", Access::Session, post(of_user)),
+        Endpoint::new("POST", "/api/v1/me/api-keys", Access::Session, post(own), operation()),
+        Endpoint::new(
+            "POST",
+            "/api/v1/users/{id}/api-keys",
+            Access::Session,
+            post(of_user),
+            operation(),
+        ),
     ]
+}
+
+fn operation() -> Operation {
+    Operation::new("Make an API key; its text is shown once")
+        .takes::<NewKeyForm>()
+        .answers::<IssuedView<'_>>(StatusCode::CREATED)
 }
 
 async fn own(

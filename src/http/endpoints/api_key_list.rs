@@ -1,10 +1,12 @@
 //! `GET /api/v1/me/api-keys` and `GET /api/v1/users/{id}/api-keys`: the keys of the caller, or of a user, without their texts.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
 
 use super::api_key_view::KeysView;
 use crate::http::id::Ids;
+use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
@@ -13,9 +15,19 @@ use crate::service::auth::KeyOwner;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new("GET", "/api/v1/me/api-keys", Access::Session, get(own)),
-        Endpoint::new("GET", "/api/v1/users/{id}/api-keys", Access::Session, get(of_user)),
+        Endpoint::new("GET", "/api/v1/me/api-keys", Access::Session, get(own), operation()),
+        Endpoint::new(
+            "GET",
+            "/api/v1/users/{id}/api-keys",
+            Access::Session,
+            get(of_user),
+            operation(),
+        ),
     ]
+}
+
+fn operation() -> Operation {
+    Operation::new("List API keys, without their texts").answers::<KeysView>(StatusCode::OK)
 }
 
 async fn own(

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::routing::delete;
 
 use crate::http::id::Ids;
+use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
@@ -13,14 +14,25 @@ use crate::service::auth::KeyOwner;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new("DELETE", "/api/v1/me/api-keys/{key}", Access::Session, delete(own)),
+        Endpoint::new(
+            "DELETE",
+            "/api/v1/me/api-keys/{key}",
+            Access::Session,
+            delete(own),
+            operation(),
+        ),
         Endpoint::new(
             "DELETE",
             "/api/v1/users/{id}/api-keys/{key}",
             Access::Session,
             delete(of_user),
+            operation(),
         ),
     ]
+}
+
+fn operation() -> Operation {
+    Operation::new("Revoke an API key").answers_nothing()
 }
 
 async fn own(

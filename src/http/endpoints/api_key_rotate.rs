@@ -1,12 +1,14 @@
 //! `POST …/api-keys/{key}/rotate`: a key like another one, which ends after an overlap.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 
-use super::api_key_view::{RotateForm, issued};
+use super::api_key_view::{IssuedView, RotateForm, issued};
 use crate::http::body::Json;
 use crate::http::id::Ids;
+use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
@@ -15,14 +17,27 @@ use crate::service::auth::KeyOwner;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new("POST", "/api/v1/me/api-keys/{key}/rotate", Access::Session, post(own)),
+        Endpoint::new(
+            "POST",
+            "/api/v1/me/api-keys/{key}/rotate",
+            Access::Session,
+            post(own),
+            operation(),
+        ),
         Endpoint::new(
             "POST",
             "/api/v1/users/{id}/api-keys/{key}/rotate",
             Access::Session,
             post(of_user),
+            operation(),
         ),
     ]
+}
+
+fn operation() -> Operation {
+    Operation::new("Replace an API key by one like it, with an overlap")
+        .takes::<RotateForm>()
+        .answers::<IssuedView<'_>>(StatusCode::CREATED)
 }
 
 async fn own(

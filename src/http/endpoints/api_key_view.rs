@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use ipnet::IpNet;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,12 +19,14 @@ use crate::service::auth::{ApiKey, IssuedApiKey, NewApiKey};
 /// Seconds that an old key goes on for unless the client says otherwise: a day.
 const DEFAULT_OVERLAP_SECONDS: u32 = 86_400;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewApiKey")]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct NewKeyForm {
     name: String,
     scopes: Vec<ScopeDocument>,
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     networks: Vec<IpNet>,
     #[serde(default)]
     administers: bool,
@@ -47,7 +50,8 @@ impl From<NewKeyForm> for NewApiKey {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ApiKeyRotation")]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RotateForm {
     overlap_seconds: Option<u32>,
@@ -66,7 +70,8 @@ impl RotateForm {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKey")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct KeyView {
     id: Uuid,
@@ -103,7 +108,8 @@ impl From<ApiKey> for KeyView {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKeys")]
 pub(super) struct KeysView {
     items: Vec<KeyView>,
 }
@@ -116,8 +122,9 @@ impl From<Vec<ApiKey>> for KeysView {
     }
 }
 
-#[derive(Serialize)]
-struct IssuedView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "IssuedApiKey")]
+pub(super) struct IssuedView<'a> {
     #[serde(flatten)]
     key: KeyView,
     /// The only time that it is shown.

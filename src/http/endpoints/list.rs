@@ -1,13 +1,16 @@
 //! `GET /api/v1/list` and `/api/v1/list/{*prefix}`: what may be seen below a prefix, a page at a time. No values.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::limits::{MAX_PAGE, MAX_PATH_BYTES};
 use crate::domain::record::{Version, VersionState};
+use crate::http::openapi::Operation;
 use crate::http::problem::{Problem, Result};
 use crate::http::query::{Parameters, Query};
 use crate::http::record_path::Folder;
@@ -21,12 +24,18 @@ const DEFAULT_PAGE: u32 = 100;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new("GET", "/api/v1/list", Access::Session, get(list)),
-        Endpoint::new("GET", "/api/v1/list/{*prefix}", Access::Session, get(list)),
+        Endpoint::new("GET", "/api/v1/list", Access::Session, get(list), operation()),
+        Endpoint::new("GET", "/api/v1/list/{*prefix}", Access::Session, get(list), operation()),
     ]
 }
 
-#[derive(Deserialize)]
+fn operation() -> Operation {
+    Operation::new("List records and folders below a prefix, a page at a time")
+        .query::<ListParameters>()
+        .answers::<PageView>(StatusCode::OK)
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListParameters {
     #[serde(default)]
@@ -78,14 +87,16 @@ fn open_cursor(cursor: &str) -> Result<String> {
         })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListPage")]
 struct PageView {
     items: Vec<ItemView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListItem")]
 #[serde(untagged)]
 enum ItemView {
     Folder {

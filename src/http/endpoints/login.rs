@@ -2,27 +2,38 @@
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::IntoResponse;
 use axum::routing::post;
 use bytes::Bytes;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::http::Api;
 use crate::http::body::{Form, Json};
+use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
 use crate::service::auth::{LoginRequest, RequestInfo};
 
 pub(super) fn endpoint() -> Endpoint {
-    Endpoint::new("POST", "/api/v1/auth/login", Access::Anyone, post(login))
+    Endpoint::new(
+        "POST",
+        "/api/v1/auth/login",
+        Access::Anyone,
+        post(login),
+        Operation::new("Log in with a password")
+            .takes::<Credentials>()
+            .answers::<TokenView<'_>>(StatusCode::OK),
+    )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Credentials {
     username: String,
@@ -37,7 +48,8 @@ impl Form for Credentials {
     const LIMIT: usize = 8 << 10;
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
 #[serde(rename_all = "camelCase")]
 struct TokenView<'a> {
     token: &'a str,

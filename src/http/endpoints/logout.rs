@@ -4,13 +4,20 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 
+use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
 use crate::http::{Api, Authenticated};
 
 pub(super) fn endpoint() -> Endpoint {
-    Endpoint::new("POST", "/api/v1/auth/logout", Access::Session, post(logout))
+    Endpoint::new(
+        "POST",
+        "/api/v1/auth/logout",
+        Access::Session,
+        post(logout),
+        Operation::new("End the caller's session").answers_nothing(),
+    )
 }
 
 async fn logout(

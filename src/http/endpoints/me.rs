@@ -1,20 +1,30 @@
 //! `GET /api/v1/me`: who the caller is.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
 use crate::http::{Api, Authenticated};
 
 pub(super) fn endpoint() -> Endpoint {
-    Endpoint::new("GET", "/api/v1/me", Access::Session, get(me))
+    Endpoint::new(
+        "GET",
+        "/api/v1/me",
+        Access::Session,
+        get(me),
+        Operation::new("Say who the caller is").answers::<MeView>(StatusCode::OK),
+    )
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Me")]
 struct MeView {
     id: Uuid,
     name: String,

@@ -10,6 +10,7 @@ mod list;
 mod login;
 mod logout;
 mod me;
+mod openapi;
 mod record_delete;
 mod record_read;
 mod record_write;
@@ -22,6 +23,7 @@ use super::routes::Endpoint;
 pub(super) fn all() -> Vec<Endpoint> {
     [
         health::endpoints(),
+        openapi::endpoints(),
         vec![login::endpoint(), logout::endpoint(), me::endpoint()],
         api_key_list::endpoints(),
         api_key_create::endpoints(),

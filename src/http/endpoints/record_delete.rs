@@ -4,8 +4,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap};
 use axum::routing::delete;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::http::openapi::Operation;
 use crate::http::problem::{Problem, Result};
 use crate::http::query::{Parameters, Query};
 use crate::http::record_path::Record;
@@ -20,10 +22,13 @@ pub(super) fn endpoint() -> Endpoint {
         "/api/v1/records/{*path}",
         Access::Session,
         delete(soft_delete),
+        Operation::new("Soft-delete versions of a record")
+            .query::<DeleteParameters>()
+            .answers_nothing(),
     )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DeleteParameters {
     versions: Option<VersionList>,

@@ -2,10 +2,12 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use axum::routing::get;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{Parameters, Query};
 use crate::http::record_path::Record;
@@ -15,10 +17,18 @@ use crate::http::version::WantedVersion;
 use crate::http::{Api, Authenticated};
 
 pub(super) fn endpoint() -> Endpoint {
-    Endpoint::new("GET", "/api/v1/records/{*path}", Access::Session, get(read))
+    Endpoint::new(
+        "GET",
+        "/api/v1/records/{*path}",
+        Access::Session,
+        get(read),
+        Operation::new("Read a record")
+            .query::<ReadParameters>()
+            .answers::<record_view::RecordView>(StatusCode::OK),
+    )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ReadParameters {
     version: Option<WantedVersion>,

@@ -7,11 +7,13 @@ use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::put;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::path::RecordPath;
 use crate::domain::record::{Expect, RecordData, Version};
 use crate::http::body::{Form, Json};
+use crate::http::openapi::Operation;
 use crate::http::problem::{Problem, Result};
 use crate::http::query::{NoParameters, Query};
 use crate::http::record_path::Record;
@@ -22,10 +24,20 @@ use crate::http::{Api, Authenticated};
 use crate::service::error::Reason;
 
 pub(super) fn endpoint() -> Endpoint {
-    Endpoint::new("PUT", "/api/v1/records/{*path}", Access::Session, put(write))
+    Endpoint::new(
+        "PUT",
+        "/api/v1/records/{*path}",
+        Access::Session,
+        put(write),
+        Operation::new("Write a new version of a record")
+            .takes::<RecordForm>()
+            .answers::<WrittenView<'_>>(StatusCode::CREATED)
+            .answers::<WrittenView<'_>>(StatusCode::OK),
+    )
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RecordToWrite")]
 #[serde(deny_unknown_fields)]
 struct RecordForm {
     data: Option<UniqueMap<serde_json::Value>>,
@@ -37,7 +49,8 @@ impl Form for RecordForm {
     const EXAMPLE: &'static str = r#"{"data": {"KEY": "VALUE"}, "binary": {"KEY": "BASE64"}, "cas": 0} with 'data', 'binary' or both, and each key once"#;
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WrittenVersion")]
 #[serde(rename_all = "camelCase")]
 struct WrittenView<'a> {
     path: &'a str,

@@ -3,9 +3,11 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::http::body::{Form, Json};
+use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::record_path::Record;
@@ -15,12 +17,29 @@ use crate::http::{Api, Authenticated};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new("POST", "/api/v1/undelete/{*path}", Access::Session, post(undelete)),
-        Endpoint::new("POST", "/api/v1/destroy/{*path}", Access::Session, post(destroy)),
+        Endpoint::new(
+            "POST",
+            "/api/v1/undelete/{*path}",
+            Access::Session,
+            post(undelete),
+            Operation::new("Bring soft-deleted versions back")
+                .takes::<VersionsForm>()
+                .answers_nothing(),
+        ),
+        Endpoint::new(
+            "POST",
+            "/api/v1/destroy/{*path}",
+            Access::Session,
+            post(destroy),
+            Operation::new("Remove the values of versions for good")
+                .takes::<VersionsForm>()
+                .answers_nothing(),
+        ),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "VersionNumbers")]
 #[serde(deny_unknown_fields)]
 struct VersionsForm {
     versions: Versions,

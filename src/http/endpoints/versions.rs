@@ -1,11 +1,14 @@
 //! `GET /api/v1/versions/{*path}`: which versions a record has, and what became of them. No values.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::record::{Version, VersionState};
+use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::record_path::Record;
@@ -14,16 +17,24 @@ use crate::http::{Api, Authenticated};
 use crate::service::records::VersionInfo;
 
 pub(super) fn endpoint() -> Endpoint {
-    Endpoint::new("GET", "/api/v1/versions/{*path}", Access::Session, get(versions))
+    Endpoint::new(
+        "GET",
+        "/api/v1/versions/{*path}",
+        Access::Session,
+        get(versions),
+        Operation::new("List the versions of a record").answers::<VersionsView>(StatusCode::OK),
+    )
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RecordVersions")]
 struct VersionsView {
     path: String,
     versions: Vec<VersionView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RecordVersion")]
 #[serde(rename_all = "camelCase")]
 struct VersionView {
     version: Version,

@@ -4,6 +4,7 @@ mod access;
 mod api_keys;
 mod bad_input;
 mod client;
+mod docs;
 mod leaks;
 mod listener;
 mod login;

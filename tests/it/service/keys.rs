@@ -31,6 +31,19 @@ async fn a_wrong_root_key_refuses_to_start_and_changes_nothing() {
     assert_eq!(database.count("SELECT count(*) FROM key_sentinel").await, 1);
 }
 
+/// Nothing else is left that only the right key opens.
+#[tokio::test]
+async fn the_sentinel_alone_refuses_a_wrong_root_key() {
+    let database = TestDatabase::new().await;
+    drop(TestVault::open(&database).await);
+    database.execute("DELETE FROM signing_keys; DELETE FROM keks").await;
+    let wrong = tempfile::tempdir().unwrap();
+    generate_file(&wrong.path().join("root.key")).unwrap();
+    let error = TestVault::open_in(&database, Arc::new(wrong)).await.err().unwrap();
+    assert_eq!(error.reason(), Reason::KeyUnavailable);
+    assert_eq!(database.count("SELECT count(*) FROM keks").await, 0);
+}
+
 #[tokio::test]
 async fn keys_without_a_sentinel_refuse_to_start() {
     let database = TestDatabase::new().await;

@@ -27,6 +27,11 @@ async fn r38_a_ciphertext_opens_only_where_it_was_written() {
             "UPDATE secrets SET path = 'shared/z' WHERE path = 'shared/a'",
         ),
         (
+            "the path's root replaced, while the row names the one before",
+            "UPDATE roots SET path = 'before' WHERE path = 'shared';
+             INSERT INTO roots (id, kind, path) VALUES (gen_random_uuid(), 'shared', 'shared')",
+        ),
+        (
             "a version renumbered",
             "UPDATE secret_versions SET version = 2; UPDATE secrets SET current_version = 2",
         ),
