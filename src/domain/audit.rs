@@ -56,6 +56,14 @@ pub enum Action {
     PolicyApply,
     /// A policy ended.
     PolicyRemove,
+    /// A policy was read.
+    PolicyRead,
+    /// Policies were listed.
+    PolicyList,
+    /// A decision was explained.
+    PolicyExplain,
+    /// What a policy would change was looked at.
+    PolicyPreview,
     /// A cluster was registered.
     ClusterRegister,
     /// A namespace was bound to its root.
@@ -91,6 +99,10 @@ impl Action {
             Self::SyncConfirm => "sync.confirm",
             Self::PolicyApply => "policy.apply",
             Self::PolicyRemove => "policy.remove",
+            Self::PolicyRead => "policy.read",
+            Self::PolicyList => "policy.list",
+            Self::PolicyExplain => "policy.explain",
+            Self::PolicyPreview => "policy.preview",
             Self::ClusterRegister => "cluster.register",
             Self::RootBind => "root.bind",
             Self::RootAdopt => "root.adopt",

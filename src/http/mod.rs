@@ -14,6 +14,8 @@ mod id;
 mod metrics;
 mod openapi;
 mod operations;
+mod policy_view;
+mod precondition;
 mod problem;
 mod query;
 mod rate_limits;

@@ -62,6 +62,9 @@ fn status_of(reason: Reason) -> (StatusCode, &'static str) {
         Reason::PasswordTooWeak => (StatusCode::UNPROCESSABLE_ENTITY, "The new password is too weak"),
         Reason::PolicyDenied => (StatusCode::FORBIDDEN, "Policy does not allow this"),
         Reason::StepUpRequired => (StatusCode::FORBIDDEN, "A fresh second factor is needed"),
+        Reason::RoleRequired => (StatusCode::FORBIDDEN, "Another role is needed"),
+        Reason::GrantBeyondOwn => (StatusCode::FORBIDDEN, "The policy grants more than you hold"),
+        Reason::PolicyNotFound => (StatusCode::NOT_FOUND, "There is no such policy"),
         Reason::PathNotFound => (StatusCode::NOT_FOUND, "There is no such record"),
         // Gone rather than not found: the version was there, and its number stays taken.
         Reason::VersionGone => (StatusCode::GONE, "The version is gone"),

@@ -120,6 +120,13 @@ mod tests {
         POST   /api/v1/destroy/{*path}      Session
         GET    /api/v1/list                 Session
         GET    /api/v1/list/{*prefix}       Session
+        GET    /api/v1/me/capabilities      Session
+        GET    /api/v1/policies             Session
+        GET    /api/v1/policies/{*name}     Session
+        PUT    /api/v1/policies/{*name}     Session
+        DELETE /api/v1/policies/{*name}     Session
+        POST   /api/v1/policies/explain     Session
+        POST   /api/v1/policies/preview     Session
         ");
     }
 

@@ -175,6 +175,14 @@ impl OpContext {
         }
     }
 
+    /// What the commit of this operation has to confirm about who asks.
+    pub(super) fn confirm(&self) -> Confirm {
+        Confirm {
+            bearer: self.bearer(),
+            ..Confirm::default()
+        }
+    }
+
     /// The session behind this operation.
     pub(super) fn session(&self) -> Option<uuid::Uuid> {
         match self.credential {

@@ -94,21 +94,15 @@ impl Authority {
     }
 }
 
-async fn load(pool: &Pool, metrics: &Metrics) -> Result<Ruling> {
-    // Prefixes first: whoever adds one raises the epoch, so prefixes are never newer than the epoch they are used with.
-    let prefixes = clusters::prefixes(pool)
-        .await
-        .map_err(store_failed)?
-        .into_iter()
-        .collect();
+/// The policies of an epoch, as the engine takes them.
+///
+/// # Errors
+/// [`Reason::StoreUnavailable`].
+pub(super) async fn stored(pool: &Pool) -> Result<(i64, Vec<StoredPolicy>)> {
     let (epoch, rows) = policies::load(pool).await.map_err(store_failed)?;
     let mut stored = Vec::with_capacity(rows.len());
     for row in rows {
-        let name = if row.namespace.is_empty() {
-            row.name
-        } else {
-            format!("{}/{}", row.namespace, row.name)
-        };
+        let name = row.full_name();
         let scope = PathPrefix::parse(&row.scope).unwrap_or_else(|_| PathPrefix::all());
         let document = serde_json::from_value(row.document).unwrap_or_else(|_| {
             tracing::error!(policy = %row.id, "a stored policy cannot be read, perhaps written by a newer release; its scope is closed");
@@ -123,6 +117,17 @@ async fn load(pool: &Pool, metrics: &Metrics) -> Result<Ruling> {
             document,
         });
     }
+    Ok((epoch, stored))
+}
+
+async fn load(pool: &Pool, metrics: &Metrics) -> Result<Ruling> {
+    // Prefixes first: whoever adds one raises the epoch, so prefixes are never newer than the epoch they are used with.
+    let prefixes = clusters::prefixes(pool)
+        .await
+        .map_err(store_failed)?
+        .into_iter()
+        .collect();
+    let (epoch, stored) = stored(pool).await?;
     metrics.policies.set(i64::try_from(stored.len()).unwrap_or(i64::MAX));
     let snapshot = PolicySnapshot::compile(epoch, stored);
     metrics

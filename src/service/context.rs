@@ -139,6 +139,20 @@ impl OpContext {
         ))
     }
 
+    /// Whether the actor may look at what is administered: administrators and auditors, and those of their API keys that administer.
+    ///
+    /// # Errors
+    /// [`Reason::RoleRequired`].
+    pub(super) fn auditor(&self) -> Result<()> {
+        if matches!(self.actor.administrative_role(), Some(Role::Admin | Role::Auditor)) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Reason::RoleRequired,
+            "this is for administrators and auditors, and for those of their API keys that were made with 'administers'",
+        ))
+    }
+
     /// The id under which the log and the audit entry stand.
     #[must_use]
     pub fn request_id(&self) -> Uuid {

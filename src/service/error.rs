@@ -50,6 +50,12 @@ pub enum Reason {
     PolicyDenied,
     /// Policy wants a second factor that was given lately.
     StepUpRequired,
+    /// Only an administrator or an auditor may look at this.
+    RoleRequired,
+    /// A policy would grant what its author does not hold (R20).
+    GrantBeyondOwn,
+    /// There is no policy of this name.
+    PolicyNotFound,
     /// There is no record at the path.
     PathNotFound,
     /// The version is deleted, destroyed, or no longer kept.
@@ -98,6 +104,9 @@ impl Reason {
             Self::PasswordTooWeak => "PasswordTooWeak",
             Self::PolicyDenied => "PolicyDenied",
             Self::StepUpRequired => "StepUpRequired",
+            Self::RoleRequired => "RoleRequired",
+            Self::GrantBeyondOwn => "GrantBeyondOwn",
+            Self::PolicyNotFound => "PolicyNotFound",
             Self::PathNotFound => "PathNotFound",
             Self::VersionGone => "VersionGone",
             Self::CheckAndSetFailed => "CheckAndSetFailed",

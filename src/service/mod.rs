@@ -13,6 +13,7 @@ mod keys;
 mod local_door;
 mod maintenance;
 mod metrics;
+pub mod policies;
 pub mod records;
 mod upkeep;
 mod vault;

@@ -18,6 +18,7 @@ use super::failure::store_failed;
 use super::feed::{Feed, STALE_AFTER_SECONDS};
 use super::keys::Lineages;
 use super::metrics::Metrics;
+use super::policies::Policies;
 use super::records::Records;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::token::TokenHash;
@@ -161,6 +162,12 @@ impl Vault {
     #[must_use]
     pub fn records(&self) -> Records<'_> {
         Records::new(self)
+    }
+
+    /// Use cases on policies.
+    #[must_use]
+    pub fn policies(&self) -> Policies<'_> {
+        Policies::new(self)
     }
 
     /// Use cases on identity.

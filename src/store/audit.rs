@@ -59,12 +59,24 @@ pub async fn insert(tx: &mut Tx<'_>, entry: &AuditEntry) -> StoreResult<()> {
     Ok(())
 }
 
+/// Adds an entry to a mutation's own transaction if what the mutation rests on still holds; `false` if it does not, and then the
+/// mutation must not be committed.
+///
+/// # Errors
+/// [`super::StoreError`]; the mutation must then not be committed.
+pub async fn insert_confirmed(tx: &mut Tx<'_>, entry: &AuditEntry, confirm: Confirm) -> StoreResult<bool> {
+    Ok(commit_batch(&mut **tx, &[(entry, confirm)]).await? == [true])
+}
+
 /// Commits a batch of entries in one statement and answers, in order, which of them were confirmed. An entry that is not
 /// confirmed is not written: what it would have said is not true. One round trip.
 ///
 /// # Errors
 /// [`super::StoreError`]; nothing of the batch is then written.
-pub async fn commit_batch(pool: &Pool, batch: &[(&AuditEntry, Confirm)]) -> StoreResult<Vec<bool>> {
+pub async fn commit_batch(
+    executor: impl sqlx::PgExecutor<'_>,
+    batch: &[(&AuditEntry, Confirm)],
+) -> StoreResult<Vec<bool>> {
     let column = |f: fn(&AuditEntry) -> &str| batch.iter().map(|(e, _)| f(e).to_owned()).collect::<Vec<_>>();
     let optional = |f: fn(&AuditEntry) -> Option<&str>| {
         batch
@@ -134,7 +146,7 @@ pub async fn commit_batch(pool: &Pool, batch: &[(&AuditEntry, Confirm)]) -> Stor
         &api_keys as &[Option<Uuid>],
         &key_revisions as &[Option<i64>],
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     let mut answers = vec![false; batch.len()];
     for n in confirmed {

@@ -27,6 +27,23 @@ pub struct PolicyRow {
     pub document: Value,
 }
 
+impl PolicyRow {
+    /// The name under which explanations, the audit log and the API know it: `k8s/shop/allow-ca` for a resource.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        full_name(self.cluster.as_deref(), &self.namespace, &self.name)
+    }
+}
+
+/// The name under which explanations, the audit log and the API know a policy.
+#[must_use]
+pub fn full_name(cluster: Option<&str>, namespace: &str, name: &str) -> String {
+    match cluster {
+        Some(cluster) => format!("{cluster}/{namespace}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
 /// All policies with the epoch that they make up, as one consistent picture. One round trip.
 ///
 /// # Errors

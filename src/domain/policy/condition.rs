@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Networks of a condition.
@@ -53,7 +54,7 @@ impl Circumstances {
 }
 
 /// Conditions as written: all of them together.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Conditions {
     /// The second factor was given within this time: a number with `s`, `m`, `h` or `d`, such as `15m`.
@@ -74,7 +75,7 @@ pub struct Conditions {
 }
 
 /// Days and hours of a week. A window that ends before it begins goes on into the next day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TimeWindow {
     /// The days on which it begins; every day if absent.
@@ -90,7 +91,7 @@ pub struct TimeWindow {
 }
 
 /// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "they are the days of the week")]
 pub enum Day {
     Mon,

@@ -136,6 +136,11 @@ impl CompiledRule {
             Effect::Deny => conditions != Some(Truth::Fails) && unless != Some(Truth::Holds),
         }
     }
+
+    /// Whether it counts under any circumstances.
+    pub(super) fn is_unconditional(&self) -> bool {
+        self.conditions.is_none() && self.unless.is_none()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -262,12 +267,26 @@ impl PolicySnapshot {
     }
 
     /// Visits every pattern that concerns one of `subjects` and begins as the path does.
-    fn walk<'a>(&'a self, subjects: &[Borne], segments: &[&str], mut visit: impl FnMut(&Borne, &'a Pattern, RuleId)) {
+    pub(super) fn walk<'a>(
+        &'a self,
+        subjects: &[Borne],
+        segments: &[&str],
+        mut visit: impl FnMut(&Borne, &'a Pattern, RuleId),
+    ) {
         let mut rest = segments.iter();
         let mut next = Some(&self.tree);
         while let Some(node) = next {
             self.visit(node, subjects, &mut visit);
             next = rest.next().and_then(|segment| node.children.get(*segment));
+        }
+    }
+
+    /// Visits every pattern that concerns one of `subjects`.
+    pub(super) fn walk_all<'a>(&'a self, subjects: &[Borne], visit: &mut impl FnMut(&Borne, &'a Pattern, RuleId)) {
+        let mut nodes = vec![&self.tree];
+        while let Some(node) = nodes.pop() {
+            self.visit(node, subjects, visit);
+            nodes.extend(node.children.values());
         }
     }
 
@@ -279,6 +298,11 @@ impl PolicySnapshot {
                 }
             }
         }
+    }
+
+    /// Which subjects of this snapshot an actor is.
+    pub(super) fn subjects(&self) -> &SubjectIndex {
+        &self.subjects
     }
 
     pub(super) fn rule(&self, id: RuleId) -> Option<(&CompiledRule, &Policy)> {
@@ -451,4 +475,4 @@ fn built_in(actor: &Actor, path: &RecordPath) -> Option<&'static str> {
 
 #[cfg(test)]
 #[path = "engine_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -10,9 +10,9 @@ use super::*;
 use crate::domain::actor::{ApiKeyIdentity, GroupName, NamespaceName, UserIdentity};
 use crate::domain::policy::{KeyScope, ScopeDocument, canonical_name};
 
-const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+pub(in crate::domain::policy) const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-fn identity(name: &str, role: Role, groups: &[&str]) -> UserIdentity {
+pub(in crate::domain::policy) fn identity(name: &str, role: Role, groups: &[&str]) -> UserIdentity {
     let group = |name: &&str| GroupName {
         name: (*name).into(),
         since: None,
@@ -26,12 +26,17 @@ fn identity(name: &str, role: Role, groups: &[&str]) -> UserIdentity {
     }
 }
 
-fn user(name: &str, role: Role, groups: &[&str]) -> Actor {
+pub(in crate::domain::policy) fn user(name: &str, role: Role, groups: &[&str]) -> Actor {
     Actor::User(identity(name, role, groups))
 }
 
 /// A key of `owner` with one scope over `capabilities`.
-fn api_key(id: u128, owner: UserIdentity, paths: &[&str], capabilities: &[Capability]) -> Actor {
+pub(in crate::domain::policy) fn api_key(
+    id: u128,
+    owner: UserIdentity,
+    paths: &[&str],
+    capabilities: &[Capability],
+) -> Actor {
     let scope = ScopeDocument {
         paths: paths.iter().map(|path| (*path).to_owned()).collect(),
         capabilities: capabilities.to_vec(),
@@ -45,7 +50,7 @@ fn api_key(id: u128, owner: UserIdentity, paths: &[&str], capabilities: &[Capabi
     })
 }
 
-fn now() -> Circumstances {
+pub(in crate::domain::policy) fn now() -> Circumstances {
     Circumstances::at(NOW)
 }
 
@@ -57,14 +62,14 @@ fn named(name: &str) -> NamespaceName {
     }
 }
 
-fn namespace(cluster: &str, name: &str) -> Actor {
+pub(in crate::domain::policy) fn namespace(cluster: &str, name: &str) -> Actor {
     Actor::Namespace {
         cluster: cluster.into(),
         namespace: named(name),
     }
 }
 
-fn account(cluster: &str, ns: &str, name: &str) -> Actor {
+pub(in crate::domain::policy) fn account(cluster: &str, ns: &str, name: &str) -> Actor {
     Actor::ServiceAccount {
         cluster: cluster.into(),
         namespace: named(ns),
@@ -73,11 +78,11 @@ fn account(cluster: &str, ns: &str, name: &str) -> Actor {
     }
 }
 
-fn path(text: &str) -> RecordPath {
+pub(in crate::domain::policy) fn path(text: &str) -> RecordPath {
     RecordPath::parse(text).unwrap()
 }
 
-fn policy(name: &str, scope: &str, document: &str) -> StoredPolicy {
+pub(in crate::domain::policy) fn policy(name: &str, scope: &str, document: &str) -> StoredPolicy {
     StoredPolicy {
         id: Uuid::from_u128(name.bytes().fold(0, |id, b| id << 8 | u128::from(b))),
         name: name.into(),
@@ -89,14 +94,20 @@ fn policy(name: &str, scope: &str, document: &str) -> StoredPolicy {
 }
 
 /// A policy of one rule for one subject.
-fn simple(name: &str, subject: &str, effect: &str, pattern: &str, capability: &str) -> StoredPolicy {
+pub(in crate::domain::policy) fn simple(
+    name: &str,
+    subject: &str,
+    effect: &str,
+    pattern: &str,
+    capability: &str,
+) -> StoredPolicy {
     let document = format!(
         r#"{{"subjects": [{subject}], "rules": [{{"effect": "{effect}", "paths": ["{pattern}"], "capabilities": ["{capability}"]}}]}}"#
     );
     policy(name, "", &document)
 }
 
-const EVERYONE: &str = r#"{"kind": "Everyone"}"#;
+pub(in crate::domain::policy) const EVERYONE: &str = r#"{"kind": "Everyone"}"#;
 
 fn decide(policies: Vec<StoredPolicy>, actor: &Actor, capability: Capability, at: &str) -> Decision {
     PolicySnapshot::compile(1, policies).decide(actor, capability, &path(at), &now())
@@ -628,7 +639,7 @@ fn is(subject: &Subject, from: Option<&str>, actor: &Actor) -> bool {
     }
 }
 
-fn any_actor() -> impl Strategy<Value = Actor> {
+pub(in crate::domain::policy) fn any_actor() -> impl Strategy<Value = Actor> {
     select(vec![
         user("ann", Role::User, &["a", "B"]),
         user("ＢＯＢ", Role::Admin, &[]),
@@ -685,7 +696,7 @@ fn any_pattern() -> impl Strategy<Value = String> {
     ]
 }
 
-fn any_policies() -> impl Strategy<Value = Vec<StoredPolicy>> {
+pub(in crate::domain::policy) fn any_policies() -> impl Strategy<Value = Vec<StoredPolicy>> {
     let capabilities = proptest::collection::vec(select(vec![Capability::Read, Capability::List]), 1..3);
     let rule = (
         any::<bool>(),
@@ -720,7 +731,7 @@ fn any_policies() -> impl Strategy<Value = Vec<StoredPolicy>> {
     proptest::collection::vec(one, 0..5)
 }
 
-fn any_path() -> impl Strategy<Value = RecordPath> {
+pub(in crate::domain::policy) fn any_path() -> impl Strategy<Value = RecordPath> {
     "[kl](/[ab]){1,4}".prop_map(|text| path(&text))
 }
 

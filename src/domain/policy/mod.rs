@@ -4,8 +4,12 @@
 
 mod capability;
 mod condition;
+mod cover;
+mod diff;
 mod document;
 mod engine;
+mod explain;
+mod grant;
 mod name;
 mod pattern;
 mod scope;
@@ -14,9 +18,11 @@ mod validate;
 
 pub use capability::{Capability, CapabilitySet};
 pub use condition::{Circumstances, Conditions, Day, TimeWindow};
+pub use diff::{Change, Diff, DiffBounds};
 pub use document::{Effect, PolicyDocument, Rule, Subject};
 pub use engine::{Because, Decision, PolicySnapshot, StoredPolicy};
-pub use name::canonical_name;
+pub use explain::{Match, NotCounted};
+pub use name::{canonical_name, policy_name};
 pub use pattern::{Pattern, PatternError, Variables};
 pub use scope::{KeyScope, MAX_SCOPES, ScopeDocument};
 pub use validate::{Problem, beyond_scope, validate};

@@ -58,7 +58,7 @@ pub enum PatternError {
 pub struct Pattern(Box<[Segment]>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Segment {
+pub(super) enum Segment {
     /// `**`.
     AnyDepth,
     /// Neither wildcard nor variable.
@@ -70,13 +70,13 @@ enum Segment {
 type Chunk = Box<[Part]>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Text(Box<str>),
     Variable(Variable),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Variable {
+pub(super) enum Variable {
     UserId,
     UserName,
     Namespace,
@@ -176,6 +176,19 @@ impl Pattern {
         self.matches_segments(&path, variables)
     }
 
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+
+    /// Whether it means something else to each actor.
+    pub(super) fn has_variables(&self) -> bool {
+        let is_variable = |part: &Part| matches!(part, Part::Variable(_));
+        self.0.iter().any(|segment| match segment {
+            Segment::AnyDepth | Segment::Literal(_) => false,
+            Segment::Chunks(chunks) => chunks.iter().any(|chunk| chunk.iter().any(is_variable)),
+        })
+    }
+
     /// The leading segments without wildcard or variable: what a path must begin with to match.
     pub(super) fn literal_head(&self) -> impl Iterator<Item = &str> {
         let literal = self.0.iter().map_while(|segment| match segment {
@@ -184,6 +197,17 @@ impl Pattern {
         });
         // `map_while` would go on after its first `None`.
         literal.fuse()
+    }
+
+    /// The range of texts, under byte order, that holds every path that could match, whoever asks: from the first up to but without the
+    /// second.
+    #[must_use]
+    pub fn range(&self) -> (String, Option<String>) {
+        let head: Vec<&str> = self.literal_head().collect();
+        let head = head.join("/");
+        // '0' follows '/', so the range ends behind everything below.
+        let end = (!head.is_empty()).then(|| format!("{head}0"));
+        (head, end)
     }
 
     /// Whether everything that could match, whoever asks, lies below `prefix`.
@@ -280,7 +304,7 @@ fn begins(mut text: &[u8], chunk: &Chunk, variables: &Variables<'_>) -> bool {
 }
 
 impl Part {
-    fn text<'a>(&'a self, variables: &'a Variables<'_>) -> Option<&'a str> {
+    pub(super) fn text<'a>(&'a self, variables: &'a Variables<'_>) -> Option<&'a str> {
         match self {
             Self::Text(text) => Some(text),
             Self::Variable(variable) => variables.value(*variable),

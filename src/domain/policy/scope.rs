@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::capability::{Capability, CapabilitySet};
+use super::cover::Shape;
 use super::pattern::{Pattern, Variables};
 use super::validate::Problem;
 use crate::domain::path::RecordPath;
@@ -67,6 +68,12 @@ impl KeyScope {
             })
         };
         documents.iter().enumerate().map(compile).collect()
+    }
+
+    /// Whether it lets the key do this to everything in `shape`.
+    pub(super) fn covers_shape(&self, capability: Capability, shape: &Shape, owner: &Variables<'_>) -> bool {
+        let wide = |pattern| Shape::own(pattern, owner).is_some_and(|wide| wide.covers(shape));
+        self.capabilities.holds(capability) && self.paths.iter().any(wide)
     }
 
     /// Whether it lets the key do this, should its owner be allowed to.

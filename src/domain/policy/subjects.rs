@@ -22,7 +22,7 @@ pub(super) struct Borne {
 }
 
 impl Borne {
-    fn always(id: &SubjectId) -> Self {
+    pub(super) fn always(id: &SubjectId) -> Self {
         Self { id: *id, since: None }
     }
 
@@ -101,6 +101,11 @@ impl SubjectIndex {
         };
         self.count = self.count.max(id + 1);
         id
+    }
+
+    /// The number of everyone, if any policy names it.
+    pub(super) fn everyone(&self) -> Option<SubjectId> {
+        self.everyone
     }
 
     /// Every subject that `actor` is.

@@ -10,7 +10,14 @@ mod list;
 mod login;
 mod logout;
 mod me;
+mod me_capabilities;
 mod openapi;
+mod policy_delete;
+mod policy_explain;
+mod policy_list;
+mod policy_preview;
+mod policy_read;
+mod policy_write;
 mod record_delete;
 mod record_read;
 mod record_write;
@@ -37,6 +44,15 @@ pub(super) fn all() -> Vec<Endpoint> {
         ],
         version_changes::endpoints(),
         list::endpoints(),
+        vec![
+            me_capabilities::endpoint(),
+            policy_list::endpoint(),
+            policy_read::endpoint(),
+            policy_write::endpoint(),
+            policy_delete::endpoint(),
+            policy_explain::endpoint(),
+            policy_preview::endpoint(),
+        ],
     ]
     .into_iter()
     .flatten()

@@ -14,12 +14,13 @@ use crate::domain::path::RecordPath;
 use crate::domain::record::{Expect, RecordData, Version};
 use crate::http::body::{Form, Json};
 use crate::http::openapi::Operation;
+use crate::http::precondition::precondition;
 use crate::http::problem::{Problem, Result};
 use crate::http::query::{NoParameters, Query};
 use crate::http::record_path::Record;
 use crate::http::routes::{Access, Endpoint};
 use crate::http::unique_map::UniqueMap;
-use crate::http::version::{etag, from_etag};
+use crate::http::version::etag;
 use crate::http::{Api, Authenticated};
 use crate::service::error::Reason;
 
@@ -106,29 +107,6 @@ fn record(form: RecordForm) -> Result<RecordData> {
     })
 }
 
-/// What the headers expect (RFC 9110, section 13.1), or `None` if they expect nothing.
-fn precondition(headers: &HeaderMap) -> Result<Option<Expect>> {
-    let one = |name: header::HeaderName| -> Result<Option<&HeaderValue>> {
-        let mut values = headers.get_all(name).iter();
-        match (values.next(), values.next()) {
-            (value, None) => Ok(value),
-            _ => Err(invalid("send If-Match or If-None-Match once")),
-        }
-    };
-    match (one(header::IF_MATCH)?, one(header::IF_NONE_MATCH)?) {
-        (None, None) => Ok(None),
-        (Some(value), None) => match from_etag(value) {
-            Some(version) => Ok(Some(Expect::Current(version))),
-            None => Err(invalid(
-                "If-Match takes one version in quotes, as the ETag of a read gives it: \"7\"",
-            )),
-        },
-        (None, Some(value)) if value == "*" => Ok(Some(Expect::Absent)),
-        (None, Some(_)) => Err(invalid("If-None-Match takes * only: the record must not exist")),
-        (Some(_), Some(_)) => Err(invalid("send If-Match or If-None-Match, not both")),
-    }
-}
-
 fn answer(path: &RecordPath, version: Version, created_at: Timestamp) -> Response {
     let view = axum::Json(WrittenView {
         path: path.as_str(),
@@ -153,30 +131,6 @@ fn invalid(detail: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn expected(headers: &[(header::HeaderName, &'static str)]) -> Result<Option<Expect>, &'static str> {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
-            .collect();
-        precondition(&headers).map_err(|problem| problem.reason())
-    }
-
-    #[test]
-    fn preconditions_are_versions() {
-        let seven = Expect::Current(Version::new(7).unwrap());
-        assert_eq!(expected(&[]), Ok(None));
-        assert_eq!(expected(&[(header::IF_MATCH, "\"7\"")]), Ok(Some(seven)));
-        assert_eq!(expected(&[(header::IF_NONE_MATCH, "*")]), Ok(Some(Expect::Absent)));
-        for bad in ["7", "*", "W/\"7\"", "\"0\"", "\"-1\"", "\"x\"", "\"7\", \"8\"", ""] {
-            assert_eq!(expected(&[(header::IF_MATCH, bad)]), Err("InvalidRequest"), "{bad}");
-        }
-        assert_eq!(expected(&[(header::IF_NONE_MATCH, "\"7\"")]), Err("InvalidRequest"));
-        assert_eq!(
-            expected(&[(header::IF_MATCH, "\"7\""), (header::IF_NONE_MATCH, "*")]),
-            Err("InvalidRequest")
-        );
-    }
 
     #[test]
     fn a_body_without_a_record_is_not_an_empty_record() {

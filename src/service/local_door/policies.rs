@@ -9,7 +9,7 @@ use crate::service::context::ResourceOrigin;
 use crate::service::door::PolicyResource;
 use crate::service::error::{Error, Reason, Result};
 use crate::service::failure::store_failed;
-use crate::store::policies::{ResourcePolicy, raise_epoch, retain, upsert};
+use crate::store::policies::{ResourcePolicy, full_name, raise_epoch, retain, upsert};
 use crate::store::{self, audit, changes};
 
 impl LocalDoor {
@@ -39,7 +39,7 @@ impl LocalDoor {
         if !upsert(&mut tx, &stored).await.map_err(store_failed)? {
             return Ok(false);
         }
-        let name = format!("{}/{}", resource.namespace, resource.name);
+        let name = full_name(Some(&self.cluster.prefix), &resource.namespace, &resource.name);
         audit::insert(&mut tx, &ctx.entry(Action::PolicyApply, &name))
             .await
             .map_err(store_failed)?;
@@ -65,10 +65,11 @@ impl LocalDoor {
             return Ok(0);
         }
         for name in &removed {
-            audit::insert(&mut tx, &ctx.entry(Action::PolicyRemove, name))
+            let name = format!("{}/{name}", self.cluster.prefix);
+            audit::insert(&mut tx, &ctx.entry(Action::PolicyRemove, &name))
                 .await
                 .map_err(store_failed)?;
-            changes::insert(&mut tx, ChangeKind::Policy, name)
+            changes::insert(&mut tx, ChangeKind::Policy, &name)
                 .await
                 .map_err(store_failed)?;
         }

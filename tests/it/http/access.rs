@@ -17,6 +17,7 @@ fn filled(route: &str) -> String {
         .replace("{*prefix}", "shared")
         .replace("{id}", id)
         .replace("{key}", id)
+        .replace("{*name}", "team-a")
 }
 
 #[tokio::test]

@@ -8,5 +8,6 @@ mod docs;
 mod leaks;
 mod listener;
 mod login;
+mod policies;
 mod rates;
 mod records;
