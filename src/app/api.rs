@@ -7,8 +7,10 @@ use futures::FutureExt as _;
 use super::AppError;
 use super::process::{Process, bind};
 use crate::http::{self, Api, Limits, Rate, Rates, ServerOptions, TlsFiles};
+use crate::k8s::identity::KubeTokenReviewer;
 use crate::service::Vault;
 use crate::service::auth::Bootstrapped;
+use crate::service::door::TokenReviewer;
 use crate::settings::{self, Http, RateLimits, Settings};
 
 /// Serves the API until told to stop.
@@ -18,7 +20,11 @@ use crate::settings::{self, Http, RateLimits, Settings};
 pub async fn api(settings: &Settings) -> Result<(), AppError> {
     let mut process = Process::start(settings, settings.metrics.listen)?;
     let listener = bind("api", settings.http.listen)?;
-    let Some(vault) = process.open_vault(settings, "aether-vault api").await? else {
+    let reviewer = token_reviewer(settings).await?;
+    let opened = process
+        .open_vault(settings, "aether-vault api", reviewer.as_ref())
+        .await?;
+    let Some(vault) = opened else {
         return Ok(());
     };
     bootstrap(&vault, settings).await?;
@@ -52,6 +58,20 @@ pub async fn api(settings: &Settings) -> Result<(), AppError> {
     });
     tracing::info!("serving");
     process.run().await
+}
+
+/// The API server that is asked about tokens of workloads, if the settings say so.
+async fn token_reviewer(settings: &Settings) -> Result<Option<Arc<dyn TokenReviewer>>, AppError> {
+    if !settings.auth.kubernetes.token_review {
+        return Ok(None);
+    }
+    let client = kube::Client::try_default().await.map_err(|error| {
+        AppError::Failed(format!(
+            "auth.kubernetes.token_review is set, and there is no Kubernetes to ask: {error}; run in a pod with a service account, or set \
+             KUBECONFIG"
+        ))
+    })?;
+    Ok(Some(Arc::new(KubeTokenReviewer::new(client))))
 }
 
 async fn bootstrap(vault: &Arc<Vault>, settings: &Settings) -> Result<(), AppError> {

@@ -9,13 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::process::Process;
 use super::{AppError, failed};
-use crate::k8s::controller;
 use crate::k8s::metrics::ControllerMetrics;
 use crate::k8s::settings::ControllerSettings;
+use crate::k8s::{controller, identity};
 use crate::service::LocalDoor;
+use crate::service::context::Clock;
 use crate::service::door::VaultDoor;
 use crate::settings::{Controller, Settings};
 
+/// How often namespaces are looked at for logins of workloads.
+const NAMESPACES_EVERY: Duration = Duration::from_secs(10);
+/// How often the keys of service account tokens are read: they are rotated rarely, and with an overlap.
+const ISSUER_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 /// How soon to ask an API server again that does not answer at start.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -29,7 +34,7 @@ pub async fn controller(settings: &Settings) -> Result<(), AppError> {
     let metrics = ControllerMetrics::register(&process.registry).map_err(|error| failed("metrics")(&error))?;
     let stop = process.shutdown.drain.clone();
 
-    let Some(vault) = process.open_vault(settings, "aether-vault controller").await? else {
+    let Some(vault) = process.open_vault(settings, "aether-vault controller", None).await? else {
         return Ok(());
     };
     let Some(uid) = cluster_uid(&client, &stop).await else {
@@ -43,7 +48,18 @@ pub async fn controller(settings: &Settings) -> Result<(), AppError> {
         async move { vault.readiness().await }.boxed()
     });
 
-    let door: Arc<dyn VaultDoor> = Arc::new(door);
+    let door = Arc::new(door);
+    process.parts.spawn(
+        "workload identities",
+        identities(
+            client.clone(),
+            Arc::clone(&door),
+            settings.controller.watch_namespaces.clone(),
+            Arc::clone(vault.clock()),
+            stop.clone(),
+        ),
+    );
+    let door: Arc<dyn VaultDoor> = door;
     let clock = Arc::clone(vault.clock());
     let served = process.served.clone();
     process.parts.spawn("controller", async move {
@@ -75,6 +91,58 @@ async fn cluster_uid(client: &Client, stop: &CancellationToken) -> Option<String
             () = tokio::time::sleep(RETRY) => {}
         }
     }
+}
+
+/// Tells the vault what the cluster signs service account tokens with, and which namespaces it has: what logins need where nobody can ask
+/// the API server. Every replica does; none waits for the others.
+async fn identities(
+    client: Client,
+    door: Arc<LocalDoor>,
+    named: Vec<String>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) -> Result<(), std::convert::Infallible> {
+    let mut issuer_due = clock.now();
+    loop {
+        // Before the question, so that the answer is at least as new.
+        let asked_at = clock.now();
+        let noted = match identity::namespaces(&client, &named).await {
+            Ok(seen) => door
+                .note_namespaces(&seen, asked_at)
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the cluster's namespaces were not noted; workloads may have to wait with their log-in");
+        }
+        if asked_at >= issuer_due {
+            match publish_issuer(&client, &door).await {
+                Ok(()) => issuer_due = asked_at.saturating_add(ISSUER_EVERY).unwrap_or(asked_at),
+                Err(error) => {
+                    tracing::warn!(%error, "the cluster's keys for service account tokens were not published; trying again");
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(NAMESPACES_EVERY) => {}
+        }
+    }
+}
+
+async fn publish_issuer(client: &Client, door: &LocalDoor) -> Result<(), String> {
+    let issuer = identity::cluster_issuer(client)
+        .await
+        .map_err(|error| error.to_string())?;
+    let changed = door.publish_issuer(&issuer).await.map_err(|error| error.to_string())?;
+    if changed {
+        tracing::info!(
+            issuer = issuer.issuer,
+            "published the cluster's keys for service account tokens"
+        );
+    }
+    Ok(())
 }
 
 fn controller_settings(settings: &Controller, platform: bool) -> ControllerSettings {

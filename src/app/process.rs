@@ -14,6 +14,7 @@ use super::files::Files;
 use super::{AppError, failed, vault};
 use crate::http::{self, HttpMetrics, Listener, Readiness, ServerOptions};
 use crate::lifecycle::{Shutdown, Supervisor};
+use crate::service::door::TokenReviewer;
 use crate::service::{Check, Vault};
 use crate::settings::Settings;
 use crate::telemetry;
@@ -100,11 +101,12 @@ impl Process {
         &mut self,
         settings: &Settings,
         name: &'static str,
+        reviewer: Option<&Arc<dyn TokenReviewer>>,
     ) -> Result<Option<Arc<Vault>>, AppError> {
         let dsn = settings.database.runtime()?;
         let pool = vault::pool(settings, dsn, name)?;
         let keys = vault::root_keys(settings)?;
-        let opened = vault::open(settings, &pool, &keys, &self.registry, &self.shutdown.drain).await?;
+        let opened = vault::open(settings, &pool, &keys, &self.registry, reviewer, &self.shutdown.drain).await?;
         let Some(vault) = opened else { return Ok(None) };
         let mut tasks = JoinSet::new();
         vault.run_background(&mut tasks, &self.served);

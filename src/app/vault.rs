@@ -10,8 +10,9 @@ use super::AppError;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::password::Argon2Settings;
 use crate::crypto::provider::FileKeyProvider;
-use crate::service::auth::{PasswordSettings, TokenSettings};
+use crate::service::auth::{PasswordSettings, TokenSettings, WorkloadSettings};
 use crate::service::context::SystemClock;
+use crate::service::door::TokenReviewer;
 use crate::service::error::Reason;
 use crate::service::{Metrics, Vault, VaultConfig};
 use crate::settings::{Auth, Dsn, Settings};
@@ -52,7 +53,7 @@ pub(super) fn root_keys(settings: &Settings) -> Result<Arc<FileKeyProvider>, App
 pub(super) async fn open_once(settings: &Settings) -> Result<Arc<Vault>, AppError> {
     let metrics = Metrics::register(&Registry::new()).map_err(|error| AppError::Failed(error.to_string()))?;
     let pool = pool(settings, settings.database.runtime()?, "aether-vault command")?;
-    Ok(Vault::open(config(settings, pool, root_keys(settings)?, metrics)?).await?)
+    Ok(Vault::open(config(settings, pool, root_keys(settings)?, metrics, None)?).await?)
 }
 
 /// Opens the vault; waits as long as the database is not there, so that a process may start before it. `None` if the process was told
@@ -62,12 +63,19 @@ pub(super) async fn open(
     pool: &Pool,
     keys: &Arc<FileKeyProvider>,
     registry: &Registry,
+    reviewer: Option<&Arc<dyn TokenReviewer>>,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<Vault>>, AppError> {
     let metrics = Metrics::register(registry).map_err(|error| AppError::Failed(error.to_string()))?;
     let mut wait = FIRST_RETRY;
     loop {
-        let config = config(settings, pool.clone(), Arc::clone(keys), metrics.clone())?;
+        let config = config(
+            settings,
+            pool.clone(),
+            Arc::clone(keys),
+            metrics.clone(),
+            reviewer.cloned(),
+        )?;
         let opened = tokio::select! {
             () = stop.cancelled() => return Ok(None),
             opened = Vault::open(config) => opened,
@@ -94,6 +102,7 @@ fn config(
     pool: Pool,
     keys: Arc<FileKeyProvider>,
     metrics: Metrics,
+    reviewer: Option<Arc<dyn TokenReviewer>>,
 ) -> Result<VaultConfig, AppError> {
     Ok(VaultConfig {
         pool,
@@ -106,6 +115,12 @@ fn config(
         },
         passwords: passwords(&settings.auth),
         api_key_max_ttl: settings.auth.api_key_max_ttl.get(),
+        workloads: WorkloadSettings {
+            audience: settings.auth.kubernetes.audience.clone(),
+            session_ttl: settings.auth.kubernetes.session_ttl.get(),
+            default_cluster: settings.controller.cluster_prefix.clone(),
+            reviewer,
+        },
         cache_bytes: settings.cache.max_bytes.get(),
         metrics,
         clock: Arc::new(SystemClock),

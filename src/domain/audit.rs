@@ -14,6 +14,10 @@ const TEXT_CHARS: usize = 600;
 pub enum Action {
     /// A person logged in.
     Login,
+    /// A workload logged in.
+    WorkloadLogin,
+    /// A cluster published what it signs service account tokens with.
+    ClusterIssuer,
     /// A session was ended by its owner.
     Logout,
     /// A password was changed.
@@ -78,6 +82,8 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Login => "auth.login",
+            Self::WorkloadLogin => "auth.login_workload",
+            Self::ClusterIssuer => "cluster.issuer",
             Self::Logout => "auth.logout",
             Self::PasswordChange => "auth.password_change",
             Self::ApiKeyCreate => "api_key.create",

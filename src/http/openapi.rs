@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use schemars::generate::{Contract, SchemaGenerator, SchemaSettings};
-use schemars::transform::{RecursiveTransform, ReplaceBoolSchemas};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
@@ -123,25 +122,7 @@ fn generator(contract: Contract) -> SchemaGenerator {
     settings.definitions_path = COMPONENTS.into();
     settings.meta_schema = None;
     settings.contract = contract;
-    // Not every generator of clients knows that a schema may be `true`.
-    settings.transforms.push(Box::new(ReplaceBoolSchemas::default()));
-    settings.transforms.push(Box::new(RecursiveTransform(plain_enum)));
     settings.into_generator()
-}
-
-/// A choice of words as `enum`: with their documentation schemars writes one constant each, which makes poor types elsewhere.
-fn plain_enum(schema: &mut Schema) {
-    let words = schema.get("oneOf").and_then(Value::as_array).map(|choices| {
-        let words = choices
-            .iter()
-            .map(|choice| choice.get("const").filter(|word| word.is_string()).cloned());
-        words.collect::<Option<Vec<_>>>()
-    });
-    if let Some(Some(words)) = words {
-        schema.remove("oneOf");
-        schema.insert("type".to_owned(), "string".into());
-        schema.insert("enum".to_owned(), words.into());
-    }
 }
 
 fn operation(

@@ -57,6 +57,7 @@ fn status_of(reason: Reason) -> (StatusCode, &'static str) {
         Reason::UserNotFound => (StatusCode::NOT_FOUND, "There is no such user"),
         Reason::ApiKeyNotFound => (StatusCode::NOT_FOUND, "There is no such API key"),
         Reason::LimitReached => (StatusCode::CONFLICT, "The limit is reached"),
+        Reason::ReviewUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The cluster cannot be asked"),
         Reason::LoginFailed => (StatusCode::UNAUTHORIZED, "The login failed"),
         Reason::PasswordChangeRequired => (StatusCode::FORBIDDEN, "The password must be changed"),
         Reason::PasswordTooWeak => (StatusCode::UNPROCESSABLE_ENTITY, "The new password is too weak"),

@@ -34,7 +34,6 @@ pub(super) struct RecordView {
     /// Keys whose values are text or JSON.
     data: BTreeMap<String, serde_json::Value>,
     /// Keys whose values are bytes, in base64.
-    #[schemars(skip_serializing_if = "Option::is_none")]
     binary: Option<BTreeMap<String, String>>,
 }
 

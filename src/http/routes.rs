@@ -102,6 +102,7 @@ mod tests {
         GET    /docs                        Anyone
         GET    /docs/{*file}                Anyone
         POST   /api/v1/auth/login           Anyone
+        POST   /api/v1/auth/kubernetes      Anyone
         POST   /api/v1/auth/logout          Session
         GET    /api/v1/me                   Session
         GET    /api/v1/me/api-keys          Session
@@ -136,6 +137,9 @@ mod tests {
             .into_iter()
             .filter(|e| e.access == Access::Anyone && e.method != "GET")
             .collect();
-        assert_eq!(open.iter().map(|e| e.path).collect::<Vec<_>>(), ["/api/v1/auth/login"]);
+        assert_eq!(
+            open.iter().map(|e| e.path).collect::<Vec<_>>(),
+            ["/api/v1/auth/login", "/api/v1/auth/kubernetes"]
+        );
     }
 }

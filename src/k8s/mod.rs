@@ -3,5 +3,6 @@
 
 pub mod controller;
 pub mod crd;
+pub mod identity;
 pub mod metrics;
 pub mod settings;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::context::ResourceOrigin;
 use super::error::Result;
+pub use super::reviewer::{ClusterIssuer, ReviewError, Reviewed, SeenNamespace, TokenReviewer};
 use crate::domain::actor::NamespaceName;
 use crate::domain::generate::GenerateSpec;
 use crate::domain::path::{PathPrefix, RecordPath};

@@ -40,6 +40,8 @@ pub enum Reason {
     ApiKeyNotFound,
     /// There are as many of these as there may be.
     LimitReached,
+    /// The cluster's API server cannot be asked about a token.
+    ReviewUnavailable,
     /// Unknown name, wrong password, locked or disabled: one answer for all (R3).
     LoginFailed,
     /// A one-time password was right and must be replaced to log in.
@@ -99,6 +101,7 @@ impl Reason {
             Self::UserNotFound => "UserNotFound",
             Self::ApiKeyNotFound => "ApiKeyNotFound",
             Self::LimitReached => "LimitReached",
+            Self::ReviewUnavailable => "ReviewUnavailable",
             Self::LoginFailed => "LoginFailed",
             Self::PasswordChangeRequired => "PasswordChangeRequired",
             Self::PasswordTooWeak => "PasswordTooWeak",

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::sync::{Mutex, broadcast};
 
 use super::Vault;
+use super::binding::orphaned;
 use super::context::{Credential, Door, OpContext, Origin, ResourceOrigin};
 use super::door::{
     Asker, Changes, Inspection, PolicyResource, RecordHead, RecordRef, SyncRecord, SyncRow, SyncState, VaultDoor,
@@ -19,6 +21,8 @@ use super::error::{Error, Reason, Result};
 use super::failure::store_failed;
 use super::feed::News;
 use super::maintenance::process_context;
+use super::reviewer::{ClusterIssuer, SeenNamespace};
+use crate::crypto::cluster_token::ClusterKeys;
 use crate::crypto::mac::{self, MacKey};
 use crate::crypto::random;
 use crate::domain::actor::Actor;
@@ -28,7 +32,14 @@ use crate::domain::generate::GenerateSpec;
 use crate::domain::path::RecordPath;
 use crate::domain::record::KeyName;
 use crate::store::clusters::Cluster;
-use crate::store::{self, audit, changes, clusters, roots};
+use crate::store::{self, audit, changes, cluster_namespaces, clusters, roots};
+
+/// Bytes of an issuer's name.
+const MAX_ISSUER_BYTES: usize = 512;
+/// Namespaces of one statement.
+const NOTED_AT_A_TIME: usize = 1000;
+/// Several replicas look; one note in this many seconds is enough.
+const NOTED_EVERY_SECONDS: f64 = 8.0;
 
 /// The door of one registered cluster.
 pub struct LocalDoor {
@@ -138,7 +149,7 @@ impl LocalDoor {
         let bound = match self.vault.bindings.get(&path) {
             Some(bound) => bound,
             None => {
-                let bound = self.bind(ctx, &path, uid).await?;
+                let bound = self.vault.bind_root(ctx, &path, uid).await?;
                 self.vault.bindings.insert(path.clone(), bound.clone());
                 bound
             }
@@ -146,37 +157,58 @@ impl LocalDoor {
         if *bound == *uid {
             return Ok(());
         }
-        let message = format!(
-            "the records under {path} belong to an earlier namespace of this name (uid {bound}; this one has {uid}); \
-             'aether-vault roots adopt {path} --uid {uid}' hands them over"
-        );
-        Err(Error::new(Reason::RootOrphaned, message))
+        Err(orphaned(&path, &bound, uid))
     }
 
-    /// Binds the namespace's root to the first namespace that asks; answers the uid that it is bound to.
-    async fn bind(&self, ctx: &OpContext, path: &str, uid: &str) -> Result<Arc<str>> {
-        if let Some(root) = roots::find(&self.vault.pool, path).await.map_err(store_failed)?
-            && let Some(bound) = root.namespace_uid
-        {
-            return Ok(bound.into());
+    /// Publishes what this cluster signs service account tokens with, for logins that cannot ask its API server. Answers whether it differs
+    /// from before.
+    ///
+    /// # Errors
+    /// [`Reason::InvalidRequest`] for keys that cannot be used, and those of the store.
+    pub async fn publish_issuer(&self, issuer: &ClusterIssuer) -> Result<bool> {
+        let ClusterIssuer { issuer, jwks } = issuer;
+        if ClusterKeys::parse(jwks).is_err() || issuer.is_empty() || issuer.len() > MAX_ISSUER_BYTES {
+            return Err(Error::new(
+                Reason::InvalidRequest,
+                "the cluster publishes no keys for service account tokens that can be used",
+            ));
         }
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        let (root, _) = roots::ensure(&mut tx, random::uuid_v7(ctx.now()), "namespace", path)
+        let changed = clusters::publish_issuer(&mut tx, self.cluster.id, issuer, jwks)
             .await
             .map_err(store_failed)?;
-        let (bound, new) = roots::bind(&mut tx, root.id, uid).await.map_err(store_failed)?;
-        if new {
-            audit::insert(&mut tx, &ctx.entry(Action::RootBind, path))
+        if changed {
+            let ctx = process_context(self.vault.clock.now());
+            audit::insert(&mut tx, &ctx.entry(Action::ClusterIssuer, &self.cluster.prefix))
                 .await
                 .map_err(store_failed)?;
         }
         store::commit(tx).await.map_err(store_failed)?;
-        if !bound.is_empty() {
-            return Ok(bound.into());
+        Ok(changed)
+    }
+
+    /// Notes the namespaces of this cluster, as an answer had them to a question that was asked at `asked_at` or later.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn note_namespaces(&self, seen: &[SeenNamespace], asked_at: Timestamp) -> Result<()> {
+        for part in seen.chunks(NOTED_AT_A_TIME) {
+            let names: Vec<_> = part.iter().map(|namespace| namespace.name.clone()).collect();
+            let uids: Vec<_> = part.iter().map(|namespace| namespace.uid.clone()).collect();
+            let created: Vec<_> = part.iter().map(|namespace| namespace.created_at.as_second()).collect();
+            cluster_namespaces::note(
+                &self.vault.pool,
+                self.cluster.id,
+                &names,
+                &uids,
+                &created,
+                asked_at,
+                NOTED_EVERY_SECONDS,
+            )
+            .await
+            .map_err(store_failed)?;
         }
-        // Somebody bound it at the same moment: the statement that waited for that does not see it, the next one does.
-        let root = roots::find(&self.vault.pool, path).await.map_err(store_failed)?;
-        Ok(root.and_then(|root| root.namespace_uid).unwrap_or_default().into())
+        Ok(())
     }
 
     async fn next_changes(&self) -> Result<Changes> {

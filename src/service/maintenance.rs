@@ -10,7 +10,7 @@ use crate::crypto::random;
 use crate::domain::actor::Actor;
 use crate::domain::audit::Action;
 use crate::domain::change::ChangeKind;
-use crate::store::{self, audit, changes, clusters, policies, roots};
+use crate::store::{self, audit, changes, clusters, policies, roots, sessions};
 
 impl Vault {
     /// Gives the records under a namespace's root to the namespace of today (R40).
@@ -24,6 +24,10 @@ impl Vault {
             let message = "there is no namespace root at this path; give it as '<cluster prefix>/<namespace>', such as 'k8s/shop'";
             return Err(Error::new(Reason::PathNotFound, message));
         }
+        // A workload of the earlier namespace has no claim on what is the new one's.
+        sessions::revoke_of_other_namespaces(&mut tx, path, namespace_uid)
+            .await
+            .map_err(store_failed)?;
         audit::insert(&mut tx, &ctx.entry(Action::RootAdopt, path))
             .await
             .map_err(store_failed)?;

@@ -3,6 +3,7 @@
 mod audit;
 pub mod auth;
 mod authority;
+mod binding;
 mod cache;
 pub mod context;
 pub mod door;
@@ -15,6 +16,7 @@ mod maintenance;
 mod metrics;
 pub mod policies;
 pub mod records;
+mod reviewer;
 mod upkeep;
 mod vault;
 

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Vault;
 use super::failure::store_failed;
-use crate::store::{api_keys, audit, changes, sessions};
+use crate::store::{api_keys, audit, changes, cluster_namespaces, sessions};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(600);
@@ -40,6 +40,7 @@ impl Vault {
         self.metrics.audit_partition_days.set(days.into());
         while changes::prune(&self.pool).await.map_err(store_failed)? > 0 {}
         sessions::prune(&self.pool).await.map_err(store_failed)?;
+        cluster_namespaces::prune(&self.pool).await.map_err(store_failed)?;
         api_keys::prune(&self.pool).await.map_err(store_failed)?;
         Ok(())
     }

@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::audit::AuditCommitter;
-use super::auth::{Auth, KeyUse, PasswordPool, PasswordSettings, TokenSettings, Tokens, VerifiedKey};
+use super::auth::{
+    Auth, KeyUse, PasswordPool, PasswordSettings, TokenSettings, Tokens, VerifiedKey, WorkloadSettings, Workloads,
+};
 use super::authority::Authority;
 use super::cache::RecordCache;
 use super::context::Clock;
@@ -44,6 +46,8 @@ pub struct VaultConfig {
     pub passwords: PasswordSettings,
     /// For how long an API key may be made.
     pub api_key_max_ttl: Duration,
+    /// How workloads log in.
+    pub workloads: WorkloadSettings,
     /// Bytes of ciphertext kept at hand.
     pub cache_bytes: u64,
     /// Where metrics are registered.
@@ -64,6 +68,7 @@ pub struct Vault {
     pub(super) api_keys: Cache<TokenHash, Arc<VerifiedKey>>,
     pub(super) api_key_max_ttl: Duration,
     pub(super) key_use: KeyUse,
+    pub(super) workloads: Workloads,
     pub(super) bindings: Cache<String, Arc<str>>,
     pub(super) audit: AuditCommitter,
     pub(super) feed: Feed,
@@ -94,6 +99,7 @@ impl Vault {
             tokens,
             passwords,
             api_key_max_ttl,
+            workloads,
             cache_bytes,
             metrics,
             clock,
@@ -111,6 +117,7 @@ impl Vault {
             api_keys: Cache::new(CACHED_ACTORS),
             api_key_max_ttl,
             key_use: KeyUse::new(),
+            workloads: Workloads::new(workloads),
             bindings: Cache::new(CACHED_BINDINGS),
             audit: AuditCommitter::new(),
             feed: Feed::new(),

@@ -87,7 +87,17 @@ impl Settings {
             &seconds(3600),
             &seconds(3650 * 86_400),
         );
-        for (key, text) in [("auth.issuer", &auth.issuer), ("auth.audience", &auth.audience)] {
+        problems.range(
+            "auth.kubernetes.session_ttl",
+            &auth.kubernetes.session_ttl,
+            &seconds(60),
+            &seconds(3600),
+        );
+        for (key, text) in [
+            ("auth.issuer", &auth.issuer),
+            ("auth.audience", &auth.audience),
+            ("auth.kubernetes.audience", &auth.kubernetes.audience),
+        ] {
             if text.is_empty() || text.len() > 256 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
                 problems.add(key, "must be 1 to 256 characters without spaces");
             }

@@ -277,6 +277,8 @@ pub struct Auth {
     pub audience: String,
     /// For how long an API key may be made: 1h to 3650d.
     pub api_key_max_ttl: HumanDuration,
+    /// Log-in of workloads.
+    pub kubernetes: KubernetesLogin,
     /// What a password check costs.
     pub argon2: Argon2,
 }
@@ -288,7 +290,31 @@ impl Default for Auth {
             issuer: "aether-vault".to_owned(),
             audience: "aether-vault".to_owned(),
             api_key_max_ttl: HumanDuration::from_secs(365 * 86_400),
+            kubernetes: KubernetesLogin::default(),
             argon2: Argon2::default(),
+        }
+    }
+}
+
+/// Log-in of workloads with service account tokens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KubernetesLogin {
+    /// The audience that tokens must be for.
+    pub audience: String,
+    /// Life of a workload's session, never past the end of its token: 1m to 1h.
+    pub session_ttl: HumanDuration,
+    /// Ask the API server of the API's own cluster (`controller.cluster_prefix`) for reviews of tokens. Without it, tokens are verified with
+    /// the keys that the controller published.
+    pub token_review: bool,
+}
+
+impl Default for KubernetesLogin {
+    fn default() -> Self {
+        Self {
+            audience: "aether-vault".to_owned(),
+            session_ttl: HumanDuration::from_secs(900),
+            token_review: false,
         }
     }
 }

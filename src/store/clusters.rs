@@ -70,3 +70,48 @@ pub async fn confirm_deletions(tx: &mut Tx<'_>, prefix: &str) -> StoreResult<boo
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// What a login of a workload needs of its cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoginCluster {
+    /// Its id.
+    pub id: Uuid,
+    /// Its prefix.
+    pub prefix: String,
+    /// The uid of its kube-system namespace.
+    pub kube_system_uid: String,
+    /// The issuer of its service account tokens, if it was published.
+    pub issuer: Option<String>,
+    /// The keys that it signs them with.
+    pub jwks: Option<serde_json::Value>,
+}
+
+/// The cluster of a prefix.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn for_login(pool: &Pool, prefix: &str) -> StoreResult<Option<LoginCluster>> {
+    Ok(sqlx::query_as!(
+        LoginCluster,
+        "SELECT id, prefix, kube_system_uid, issuer, jwks FROM clusters WHERE prefix = $1",
+        prefix
+    )
+    .fetch_optional(pool)
+    .await?)
+}
+
+/// Keeps what a cluster signs service account tokens with; `false` if that is what was kept already.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn publish_issuer(tx: &mut Tx<'_>, id: Uuid, issuer: &str, jwks: &serde_json::Value) -> StoreResult<bool> {
+    let done = sqlx::query!(
+        "UPDATE clusters SET issuer = $2, jwks = $3 WHERE id = $1 AND (issuer, jwks) IS DISTINCT FROM ($2, $3)",
+        id,
+        issuer,
+        jwks
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

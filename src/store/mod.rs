@@ -6,6 +6,7 @@
 pub mod api_keys;
 pub mod audit;
 pub mod changes;
+pub mod cluster_namespaces;
 pub mod clusters;
 mod error;
 pub mod keks;

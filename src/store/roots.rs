@@ -91,3 +91,18 @@ pub async fn adopt(tx: &mut Tx<'_>, path: &str, namespace_uid: &str) -> StoreRes
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// Holds a namespace's root for a transaction as long as it belongs to the namespace with this uid; `false` if it does not.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn hold(tx: &mut Tx<'_>, path: &str, namespace_uid: &str) -> StoreResult<bool> {
+    let held = sqlx::query!(
+        "SELECT id FROM roots WHERE path = $1 AND namespace_uid = $2 FOR SHARE",
+        path,
+        namespace_uid
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(held.is_some())
+}

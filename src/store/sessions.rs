@@ -137,3 +137,89 @@ pub async fn prune(pool: &Pool) -> StoreResult<u64> {
         .await?;
     Ok(done.rows_affected())
 }
+
+/// The workload that a session belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadRow {
+    /// The cluster's id.
+    pub cluster_id: Uuid,
+    /// The cluster's prefix.
+    pub cluster: String,
+    /// The namespace's name.
+    pub namespace: String,
+    /// The namespace's uid.
+    pub namespace_uid: String,
+    /// The service account's name.
+    pub service_account: String,
+    /// The service account's uid.
+    pub service_account_uid: String,
+    /// The pod that its token was bound to.
+    pub pod: Option<String>,
+    /// The pod's uid.
+    pub pod_uid: Option<String>,
+}
+
+/// The workload of a session that is neither revoked nor past its end.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn find_workload(pool: &Pool, id: Uuid) -> StoreResult<Option<WorkloadRow>> {
+    Ok(sqlx::query_as!(
+        WorkloadRow,
+        r#"SELECT c.id AS cluster_id, c.prefix AS cluster, s.namespace AS "namespace!", s.namespace_uid AS "namespace_uid!",
+                  s.service_account AS "service_account!", s.service_account_uid AS "service_account_uid!", s.pod, s.pod_uid
+           FROM sessions s JOIN clusters c ON c.id = s.cluster_id
+           WHERE s.id = $1 AND s.revoked_at IS NULL AND s.expires_at > now()"#,
+        id
+    )
+    .fetch_optional(pool)
+    .await?)
+}
+
+/// Begins a workload's session of `seconds`; answers its end by the database's clock.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn insert_workload(
+    tx: &mut Tx<'_>,
+    id: Uuid,
+    workload: &WorkloadRow,
+    client: Option<&str>,
+    seconds: f64,
+) -> StoreResult<Timestamp> {
+    let end = sqlx::query_scalar!(
+        r#"INSERT INTO sessions (id, method, cluster_id, namespace, namespace_uid, service_account, service_account_uid, pod, pod_uid,
+                                 client, expires_at, ends_at)
+           VALUES ($1, 'workload', $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10), now() + make_interval(secs => $10))
+           RETURNING expires_at AS "end: jiff_sqlx::Timestamp""#,
+        id,
+        workload.cluster_id,
+        workload.namespace,
+        workload.namespace_uid,
+        workload.service_account,
+        workload.service_account_uid,
+        workload.pod,
+        workload.pod_uid,
+        client,
+        seconds,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(end.to_jiff())
+}
+
+/// Ends the sessions of workloads of other namespaces than the one with this uid that bore the name of a root.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn revoke_of_other_namespaces(tx: &mut Tx<'_>, root: &str, namespace_uid: &str) -> StoreResult<u64> {
+    let done = sqlx::query!(
+        "UPDATE sessions s SET revoked_at = now() FROM clusters c
+         WHERE c.id = s.cluster_id AND c.prefix || '/' || s.namespace = $1 AND s.namespace_uid <> $2 AND s.revoked_at IS NULL",
+        root,
+        namespace_uid
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}

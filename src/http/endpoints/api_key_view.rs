@@ -77,7 +77,6 @@ pub(super) struct KeyView {
     id: Uuid,
     name: String,
     hint: String,
-    #[schemars(with = "Vec<ScopeDocument>")]
     scopes: serde_json::Value,
     networks: Vec<String>,
     administers: bool,

@@ -8,6 +8,7 @@ mod api_key_view;
 mod health;
 mod list;
 mod login;
+mod login_kubernetes;
 mod logout;
 mod me;
 mod me_capabilities;
@@ -31,7 +32,12 @@ pub(super) fn all() -> Vec<Endpoint> {
     [
         health::endpoints(),
         openapi::endpoints(),
-        vec![login::endpoint(), logout::endpoint(), me::endpoint()],
+        vec![
+            login::endpoint(),
+            login_kubernetes::endpoint(),
+            logout::endpoint(),
+            me::endpoint(),
+        ],
         api_key_list::endpoints(),
         api_key_create::endpoints(),
         api_key_rotate::endpoints(),

@@ -6,6 +6,7 @@ mod login;
 mod passwords;
 mod sessions;
 mod tokens;
+mod workload;
 
 pub use api_keys::{ApiKey, IssuedApiKey, KeyOwner, MAX_OVERLAP_SECONDS, NewApiKey};
 pub(super) use api_keys::{KeyUse, VerifiedKey};
@@ -15,6 +16,8 @@ pub use passwords::{PasswordPool, PasswordSettings};
 pub use sessions::Me;
 pub use tokens::TokenSettings;
 pub(super) use tokens::Tokens;
+pub(super) use workload::Workloads;
+pub use workload::{WorkloadLogin, WorkloadSettings};
 
 use std::net::IpAddr;
 

@@ -60,13 +60,18 @@ impl Auth<'_> {
             Credential::ApiKey { id, revision, hash } => return self.key_still_in_force(id, revision, hash).await,
             Credential::Own => return Ok(()),
         };
-        match sessions::find(&self.vault.pool, id).await.map_err(store_failed)? {
-            Some(session) if session.live => Ok(()),
+        let live = match ctx.actor() {
+            Actor::ServiceAccount { .. } => self.load_workload(id).await?.is_some(),
             _ => {
-                self.vault.actors.invalidate(&id);
-                Err(ended())
+                let found = sessions::find(&self.vault.pool, id).await.map_err(store_failed)?;
+                found.is_some_and(|session| session.live)
             }
+        };
+        if live {
+            return Ok(());
         }
+        self.vault.actors.invalidate(&id);
+        Err(ended())
     }
 
     /// The caller, as shown to themselves.
@@ -81,10 +86,10 @@ impl Auth<'_> {
                 name: user.name.clone(),
                 role: user.role,
             }),
-            None => Err(Error::internal(format!(
-                "a {} came through the REST door",
-                ctx.actor().kind()
-            ))),
+            None => Err(Error::new(
+                Reason::SessionRequired,
+                "a workload has no account; its service account is what policies name",
+            )),
         }
     }
 
@@ -107,6 +112,12 @@ impl Auth<'_> {
     }
 
     async fn load_actor(&self, session: Uuid, user: Uuid) -> Result<Actor> {
+        // A workload has no account: its session stands for itself.
+        if user == session {
+            let actor = self.load_workload(session).await?.ok_or_else(ended)?;
+            self.vault.actors.insert(session, actor.clone());
+            return Ok(actor);
+        }
         let row = sessions::find(&self.vault.pool, session).await.map_err(store_failed)?;
         // The token's subject and the session's user are the same, or one of them is not ours.
         let row = row.filter(|row| row.live && row.user_id == user).ok_or_else(ended)?;

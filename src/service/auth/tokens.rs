@@ -86,6 +86,11 @@ impl Tokens {
 
     /// Issues a token for a session.
     pub(super) fn issue(&self, user: Uuid, session: Uuid, now: Timestamp) -> Result<SecretString> {
+        self.issue_for(user, session, now, self.settings.ttl)
+    }
+
+    /// Issues a token that is good for as long as the caller says.
+    pub(super) fn issue_for(&self, user: Uuid, session: Uuid, now: Timestamp, ttl: Duration) -> Result<SecretString> {
         let claims = Claims {
             iss: self.settings.issuer.clone(),
             aud: self.settings.audience.clone(),
@@ -95,7 +100,7 @@ impl Tokens {
             nbf: now.as_second(),
             exp: now
                 .as_second()
-                .saturating_add(i64::try_from(self.settings.ttl.as_secs()).unwrap_or(i64::MAX)),
+                .saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
         };
         jwt::issue(&self.key, &claims).map_err(Error::internal)
     }

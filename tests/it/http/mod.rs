@@ -11,3 +11,4 @@ mod login;
 mod policies;
 mod rates;
 mod records;
+mod workloads;

@@ -8,3 +8,4 @@ mod ownership;
 mod policy;
 mod status;
 mod sync;
+mod workloads;

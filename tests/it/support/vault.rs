@@ -9,8 +9,9 @@ use aether_vault::crypto::password::Argon2Settings;
 use aether_vault::crypto::provider::{FileKeyProvider, generate_file};
 use aether_vault::domain::path::RecordPath;
 use aether_vault::domain::record::RecordData;
-use aether_vault::service::auth::{LoginRequest, PasswordSettings, RequestInfo, TokenSettings};
+use aether_vault::service::auth::{LoginRequest, PasswordSettings, RequestInfo, TokenSettings, WorkloadSettings};
 use aether_vault::service::context::{Clock, OpContext};
+use aether_vault::service::door::TokenReviewer;
 use aether_vault::service::error::Result;
 use aether_vault::service::{Metrics, Vault, VaultConfig};
 use aether_vault::store::pool::{PoolOptions, connect_lazy};
@@ -72,8 +73,23 @@ impl TestVault {
         Self::open_in(database, Arc::clone(&self.folder)).await.unwrap()
     }
 
+    /// Opens another process of the same vault, which asks an API server about tokens of workloads.
+    pub async fn reviewing(&self, database: &TestDatabase, reviewer: Arc<dyn TokenReviewer>) -> Self {
+        Self::open_as(database, Arc::clone(&self.folder), Some(reviewer))
+            .await
+            .unwrap()
+    }
+
     /// Opens a process with the root key in `folder`.
     pub async fn open_in(database: &TestDatabase, folder: Arc<TempDir>) -> Result<Self> {
+        Self::open_as(database, folder, None).await
+    }
+
+    async fn open_as(
+        database: &TestDatabase,
+        folder: Arc<TempDir>,
+        reviewer: Option<Arc<dyn TokenReviewer>>,
+    ) -> Result<Self> {
         let registry = Registry::new();
         let clock = Arc::new(MovedClock::default());
         let provider = FileKeyProvider::open(&folder.path().join("root.key")).unwrap();
@@ -103,6 +119,12 @@ impl TestVault {
                 queue: 100,
             },
             api_key_max_ttl: Duration::from_secs(365 * 86_400),
+            workloads: WorkloadSettings {
+                audience: "aether-vault".to_owned(),
+                session_ttl: Duration::from_secs(900),
+                default_cluster: "k8s".to_owned(),
+                reviewer,
+            },
             cache_bytes: 8 << 20,
             metrics: Metrics::register(&registry).unwrap(),
             clock: clock.clone(),

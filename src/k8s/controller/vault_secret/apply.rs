@@ -5,9 +5,9 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 use tracing::{info, warn};
 
-use super::deliver::{deletes, remember};
 use super::ownership::{Claim, Claimant};
 use super::problem::{Problem, Reason};
+use super::reconcile::{deletes, remember};
 use super::secret::{self, FIELD_MANAGER, Refusal, Step, Wanted, Wiped};
 use crate::k8s::controller::context::Context;
 use crate::k8s::controller::key::Key;

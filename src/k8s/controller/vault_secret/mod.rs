@@ -1,8 +1,6 @@
 //! `VaultSecret`: from the resource and the records to the Secret and the status.
 
 mod apply;
-pub(super) mod authorise;
-pub(super) mod deliver;
 pub(super) mod ownership;
 pub(super) mod plan;
 mod problem;

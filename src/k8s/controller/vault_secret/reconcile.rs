@@ -6,24 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use tracing::{debug, warn};
+use tracing::{debug, error, info, warn};
 
-use super::apply::Done;
-use super::authorise::{all_live, authorised};
-use super::deliver::{carried, contested, own_version, synced, write};
+use super::apply::{self, Done};
 use super::plan::{self, Plan};
 use super::problem::{Problem, Reason};
+use super::secret::{Data, Wanted, canonical};
 use super::status::{self, Facts, Outcome};
 use super::write_status;
 use crate::domain::actor::NamespaceName;
-use crate::domain::record::Version;
+use crate::domain::record::{Version, VersionState};
 use crate::domain::sync::backoff;
 use crate::k8s::controller::context::{Context, Known, Resource};
 use crate::k8s::controller::key::Key;
 use crate::k8s::controller::queue::Work;
 use crate::k8s::crd::VaultSecret;
+use crate::k8s::crd::vault_secret::{CreationPolicy, DeletionPolicy};
 use crate::service::context::ResourceOrigin;
-use crate::service::door::{Asker, SyncRow};
+use crate::service::door::{Asker, Inspection, RecordHead, RecordRef, SyncRow, SyncedRecord};
 
 /// Failures in a row before a passing failure of ours shows in the status: a second without the store is no news.
 const PATIENCE: u32 = 3;
@@ -154,8 +154,231 @@ async fn look(context: &Context, object: &VaultSecret, plan: &Plan, work: Work<K
     if untouched && current.is_some_and(|row| row.records == synced(&plan.refs, &heads)) {
         return Ok(Ended::Synced(own_version(plan, &heads), Done::Nothing));
     }
-    let (version, done) = write(context, object, plan, &asker, row.as_deref()).await?;
-    Ok(Ended::Synced(version, done))
+    write(context, object, plan, &asker, row.as_deref()).await
+}
+
+/// Asks whether the records may be synced and where they stand; makes the own record where that is asked for.
+async fn authorised(
+    context: &Context,
+    asker: &Asker,
+    object: &VaultSecret,
+    plan: &Plan,
+    applied: bool,
+    known: Option<Known>,
+) -> Result<Vec<RecordHead>, Problem> {
+    let mut inspections = match known {
+        Some(known) => known.inspections,
+        None => inspect(context, asker, &plan.refs).await?,
+    };
+    let note = |inspections: &[Inspection]| {
+        let known = Known {
+            refs: plan.refs.clone(),
+            inspections: inspections.to_vec(),
+        };
+        context
+            .notes
+            .change(&asker.resource.uid, |notes| notes.known = Some(known));
+    };
+    note(&inspections);
+    for (reference, inspection) in plan.refs.iter().zip(&inspections) {
+        if let Inspection::Denied { because } = inspection {
+            return Err(Problem::new(
+                Reason::PolicyDenied,
+                format!(
+                    "namespace '{}' may not sync '{}': {because}",
+                    asker.namespace.name, reference.path
+                ),
+            ));
+        }
+    }
+    if let Some(keys) = &plan.generate {
+        let at = plan
+            .refs
+            .iter()
+            .position(|reference| reference.path == plan.own && reference.version.is_none());
+        let own = at.and_then(|at| inspections.get(at));
+        let wanting = matches!(own, Some(Inspection::Absent))
+            || (!applied && matches!(own, Some(Inspection::Present(head)) if head.state == VersionState::Live));
+        if wanting {
+            let made = context.door.generate(asker, &plan.own, keys).await;
+            let (head, written) = made.map_err(|error| of_vault(object, &error, Some(&plan.own.to_string())))?;
+            if written {
+                info!(object = %Key::of(object), path = %plan.own, version = %head.version, "generated");
+            }
+            if let Some(at) = at {
+                inspections[at] = Inspection::Present(head);
+                note(&inspections);
+            }
+        }
+    }
+    plan.refs
+        .iter()
+        .zip(inspections)
+        .map(|(reference, inspection)| present(reference, inspection))
+        .collect()
+}
+
+/// The head of a record that can be read.
+fn present(reference: &RecordRef, inspection: Inspection) -> Result<RecordHead, Problem> {
+    let path = &reference.path;
+    match inspection {
+        Inspection::Present(head) if head.state == VersionState::Live => Ok(head),
+        Inspection::Present(head) => Err(Problem::new(
+            Reason::VersionGone,
+            format!(
+                "version {} of '{path}' is {}; bring it back, or write a new version",
+                head.version,
+                head.state.as_str()
+            ),
+        )),
+        Inspection::Absent => match reference.version {
+            Some(version) => Err(Problem::new(
+                Reason::VersionGone,
+                format!("'{path}' has no version {version}; name one that is kept"),
+            )),
+            None => Err(Problem::new(
+                Reason::PathNotFound,
+                format!("there is no record at '{path}'; write it, or give spec.source"),
+            )),
+        },
+        Inspection::Denied { because } => Err(Problem::new(Reason::PolicyDenied, because)),
+    }
+}
+
+async fn inspect(context: &Context, asker: &Asker, refs: &[RecordRef]) -> Result<Vec<Inspection>, Problem> {
+    let asks = [(asker.clone(), refs.to_vec())];
+    let answers = context.door.inspect(&asks).await.map_err(|error| unavailable(&error))?;
+    let answer = answers.into_iter().next();
+    answer
+        .unwrap_or_else(|| Ok(Vec::new()))
+        .map_err(|error| unavailable(&error))
+}
+
+/// Reads the values and writes the Secret if that changes anything.
+async fn write(
+    context: &Context,
+    object: &VaultSecret,
+    plan: &Plan,
+    asker: &Asker,
+    row: Option<&SyncRow>,
+) -> Result<Ended, Problem> {
+    let answers = context
+        .door
+        .read(asker, &plan.refs)
+        .await
+        .map_err(|error| of_vault(object, &error, None))?;
+    let mut records = Vec::with_capacity(answers.len());
+    for (reference, answer) in plan.refs.iter().zip(answers) {
+        records.push(answer.map_err(|error| of_vault(object, &error, Some(reference.path.as_str())))?);
+    }
+    let heads: Vec<RecordHead> = records.iter().map(|record| record.head).collect();
+    let wanted = wanted(plan, object, plan.project(records)?);
+    let hash = context.door.hash(&canonical(&wanted));
+    let unchanged =
+        row.filter(|row| row.data_hash == hash && row.secret_name == *plan.target.name && context.untouched(row));
+    let (done, secret_uid, resource_version) = match unchanged {
+        Some(row) => (
+            Done::Nothing,
+            row.secret_uid.clone(),
+            row.secret_resource_version.clone(),
+        ),
+        None => {
+            let applied = apply::apply(context, object, &wanted, row).await?;
+            (applied.done, applied.uid, applied.resource_version)
+        }
+    };
+    let next = SyncRow {
+        uid: asker.resource.uid.clone(),
+        namespace: plan.target.namespace.to_string(),
+        name: object.name_any(),
+        generation: asker.resource.generation,
+        crd_uid: context.definition_uid(),
+        delete_with_owner: deletes(object),
+        secret_name: plan.target.name.to_string(),
+        secret_uid,
+        secret_resource_version: resource_version,
+        data_hash: hash,
+        records: synced(&plan.refs, &heads),
+    };
+    if row != Some(&next) {
+        remember(context, next).await?;
+    }
+    if done == Done::Adopted {
+        apply::forget_predecessors(context, &plan.target, &asker.resource.uid).await;
+    }
+    Ok(Ended::Synced(own_version(plan, &heads), done))
+}
+
+/// Remembers a row here and in the vault.
+pub(super) async fn remember(context: &Context, row: SyncRow) -> Result<(), Problem> {
+    match context.door.remember(&row).await {
+        Ok(true) => {
+            let uid = row.uid.clone();
+            context.memory.put(row);
+            if context.memory.get(&uid).is_some_and(|row| context.is_gone(&row)) {
+                // It was deleted while we worked on it, and the reaper looked before there was anything to see.
+                context.gone.notify_one();
+            }
+            Ok(())
+        }
+        Ok(false) => Err(Problem::new(
+            Reason::Internal,
+            "another replica applied a newer generation; looking again",
+        )),
+        Err(error) => Err(unavailable(&error)),
+    }
+}
+
+/// The other resource that has the better right to the target: the older one.
+fn contested(context: &Context, object: &VaultSecret, plan: &Plan, key: &Key) -> Option<Key> {
+    let age = |object: &VaultSecret| {
+        (
+            object.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            object.metadata.uid.clone(),
+        )
+    };
+    let policy = |object: &VaultSecret| {
+        object
+            .spec
+            .target
+            .as_ref()
+            .and_then(|target| target.creation_policy)
+            .unwrap_or_default()
+    };
+    context
+        .index
+        .targeting(&plan.target)
+        .into_iter()
+        .filter(|other| other != key)
+        .find(|other| {
+            let Some(resource) = context.vault_secrets.get(other) else {
+                return false;
+            };
+            let Resource::Sound(other) = &*resource else {
+                return false;
+            };
+            let both_merge = policy(object) == CreationPolicy::Merge && policy(other) == CreationPolicy::Merge;
+            !both_merge && other.metadata.deletion_timestamp.is_none() && age(other) < age(object)
+        })
+}
+
+fn wanted(plan: &Plan, object: &VaultSecret, data: Data) -> Wanted {
+    let target = object.spec.target.clone().unwrap_or_default();
+    Wanted {
+        target: plan.target.clone(),
+        data,
+        secret_type: target.secret_type,
+        labels: target.labels,
+        annotations: target.annotations,
+        immutable: target.immutable.unwrap_or(false),
+        policy: target.creation_policy.unwrap_or_default(),
+    }
+}
+
+/// Whether the Secret goes with its `VaultSecret`.
+pub(super) fn deletes(object: &VaultSecret) -> bool {
+    let policy = object.spec.target.as_ref().and_then(|target| target.deletion_policy);
+    policy.unwrap_or_default() == DeletionPolicy::Delete
 }
 
 /// Who asks: the namespace as it is now, for this resource.
@@ -167,6 +390,58 @@ pub(in crate::k8s::controller) fn asker(namespace: NamespaceName, uid: &str, gen
             generation,
         },
     }
+}
+
+/// The records as they are remembered.
+pub(in crate::k8s::controller) fn synced(refs: &[RecordRef], heads: &[RecordHead]) -> Vec<SyncedRecord> {
+    let pairs = refs.iter().zip(heads);
+    pairs
+        .map(|(reference, head)| SyncedRecord {
+            path: reference.path.clone(),
+            version: head.version,
+            revision: head.revision,
+            pinned: reference.version.is_some(),
+        })
+        .collect()
+}
+
+fn own_version(plan: &Plan, heads: &[RecordHead]) -> Option<Version> {
+    let mut pairs = plan.refs.iter().zip(heads);
+    pairs
+        .find(|(reference, _)| reference.path == plan.own)
+        .map(|(_, head)| head.version)
+}
+
+/// The version of the own record that the Secret carries, as remembered.
+pub(in crate::k8s::controller) fn carried(row: &SyncRow, plan: &Plan) -> Option<Version> {
+    row.records
+        .iter()
+        .find(|record| record.path == plan.own)
+        .map(|record| record.version)
+}
+
+pub(in crate::k8s::controller) fn all_live(known: &Known) -> bool {
+    known
+        .inspections
+        .iter()
+        .all(|inspection| matches!(inspection, Inspection::Present(head) if head.state == VersionState::Live))
+}
+
+fn of_vault(object: &VaultSecret, error: &crate::service::error::Error, path: Option<&str>) -> Problem {
+    let mut problem = Problem::of_vault(error);
+    if problem.reason == Reason::Internal
+        && let Some(source) = error.source_for_log()
+    {
+        error!(object = %Key::of(object), %source, "the vault failed");
+    }
+    if let Some(path) = path.filter(|path| !problem.message.contains(*path)) {
+        problem.message = format!("'{path}': {}", problem.message);
+    }
+    problem
+}
+
+fn unavailable(error: &crate::service::error::Error) -> Problem {
+    Problem::of_vault(error)
 }
 
 fn tell(context: &Context, object: &VaultSecret, plan: Option<&Plan>, version: Option<Version>, done: Done) {
