@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{AppError, vault};
 use crate::crypto::provider::{FileKeyProvider, KeyProvider as _, generate_file};
 use crate::k8s;
+use crate::service::door::ClusterIssuer;
 use crate::settings::Settings;
 use crate::store::migrate::{grant_runtime, run, state};
 
@@ -66,6 +67,24 @@ pub fn root_key_ids(file: &Path) -> Result<Vec<String>, AppError> {
 /// [`AppError`] if there is no such root.
 pub async fn adopt_root(settings: &Settings, path: &str, uid: &str) -> Result<(), AppError> {
     Ok(vault::open_once(settings).await?.adopt_root(path, uid).await?)
+}
+
+/// Keeps the issuer and the keys of a cluster's service account tokens, where its controller may not read them. Answers whether they differ
+/// from before.
+///
+/// # Errors
+/// [`AppError`] if the file holds no keys that can be used, or no such cluster is registered.
+pub async fn publish_issuer(settings: &Settings, cluster: &str, issuer: &str, jwks: &Path) -> Result<bool, AppError> {
+    let unusable = |error: String| AppError::Failed(format!("{}: {error}", jwks.display()));
+    let text = std::fs::read(jwks).map_err(|error| unusable(error.to_string()))?;
+    let issuer = ClusterIssuer {
+        issuer: issuer.to_owned(),
+        jwks: serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?,
+    };
+    Ok(vault::open_once(settings)
+        .await?
+        .publish_issuer(cluster, &issuer)
+        .await?)
 }
 
 /// Lets the controller of a cluster carry out the deletions that its brake holds.

@@ -11,7 +11,7 @@ mod process;
 mod vault;
 
 pub use administration::{
-    Migrated, adopt_root, confirm_deletions, crds, make_root_key, migrate, openapi, root_key_ids,
+    Migrated, adopt_root, confirm_deletions, crds, make_root_key, migrate, openapi, publish_issuer, root_key_ids,
 };
 pub use api::api;
 pub use controller::controller;

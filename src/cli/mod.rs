@@ -10,6 +10,7 @@
 )]
 
 mod client;
+mod clusters;
 mod delete;
 mod doctor;
 mod failure;
@@ -103,6 +104,9 @@ enum Command {
     /// Hand a namespace's records to the namespace of today
     #[command(subcommand)]
     Roots(roots::RootsCommand),
+    /// What workloads of clusters log in with
+    #[command(subcommand)]
+    Clusters(clusters::ClustersCommand),
     /// Decide about synced Secrets
     #[command(subcommand)]
     Syncs(syncs::SyncsCommand),
@@ -153,6 +157,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Migrate => migrate::run(settings),
         Command::Keys(command) => keys::run(settings, command),
         Command::Roots(command) => roots::run(settings, command),
+        Command::Clusters(command) => clusters::run(settings, command),
         Command::Syncs(command) => syncs::run(settings, command),
         Command::Settings(command) => settings::run(settings, &command),
         Command::Doctor(args) => doctor::run(settings, &args),

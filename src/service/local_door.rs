@@ -22,7 +22,6 @@ use super::failure::store_failed;
 use super::feed::News;
 use super::maintenance::process_context;
 use super::reviewer::{ClusterIssuer, SeenNamespace};
-use crate::crypto::cluster_token::ClusterKeys;
 use crate::crypto::mac::{self, MacKey};
 use crate::crypto::random;
 use crate::domain::actor::Actor;
@@ -34,8 +33,6 @@ use crate::domain::record::KeyName;
 use crate::store::clusters::Cluster;
 use crate::store::{self, audit, changes, cluster_namespaces, clusters, roots};
 
-/// Bytes of an issuer's name.
-const MAX_ISSUER_BYTES: usize = 512;
 /// Namespaces of one statement.
 const NOTED_AT_A_TIME: usize = 1000;
 /// Several replicas look; one note in this many seconds is enough.
@@ -166,25 +163,7 @@ impl LocalDoor {
     /// # Errors
     /// [`Reason::InvalidRequest`] for keys that cannot be used, and those of the store.
     pub async fn publish_issuer(&self, issuer: &ClusterIssuer) -> Result<bool> {
-        let ClusterIssuer { issuer, jwks } = issuer;
-        if ClusterKeys::parse(jwks).is_err() || issuer.is_empty() || issuer.len() > MAX_ISSUER_BYTES {
-            return Err(Error::new(
-                Reason::InvalidRequest,
-                "the cluster publishes no keys for service account tokens that can be used",
-            ));
-        }
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        let changed = clusters::publish_issuer(&mut tx, self.cluster.id, issuer, jwks)
-            .await
-            .map_err(store_failed)?;
-        if changed {
-            let ctx = process_context(self.vault.clock.now());
-            audit::insert(&mut tx, &ctx.entry(Action::ClusterIssuer, &self.cluster.prefix))
-                .await
-                .map_err(store_failed)?;
-        }
-        store::commit(tx).await.map_err(store_failed)?;
-        Ok(changed)
+        self.vault.publish_issuer(&self.cluster.prefix, issuer).await
     }
 
     /// Notes the namespaces of this cluster, as an answer had them to a question that was asked at `asked_at` or later.

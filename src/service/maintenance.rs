@@ -6,11 +6,16 @@ use super::Vault;
 use super::context::{Credential, Door, OpContext, Origin};
 use super::error::{Error, Reason, Result};
 use super::failure::store_failed;
+use super::reviewer::ClusterIssuer;
+use crate::crypto::cluster_token::ClusterKeys;
 use crate::crypto::random;
 use crate::domain::actor::Actor;
 use crate::domain::audit::Action;
 use crate::domain::change::ChangeKind;
 use crate::store::{self, audit, changes, clusters, policies, roots, sessions};
+
+/// Bytes of an issuer's name.
+const MAX_ISSUER_BYTES: usize = 512;
 
 impl Vault {
     /// Gives the records under a namespace's root to the namespace of today (R40).
@@ -60,6 +65,45 @@ impl Vault {
             .await
             .map_err(store_failed)?;
         store::commit(tx).await.map_err(store_failed)
+    }
+}
+
+impl Vault {
+    /// Keeps what a cluster signs service account tokens with, for logins that cannot ask its API server. Answers whether it differs from
+    /// before.
+    ///
+    /// # Errors
+    /// [`Reason::InvalidRequest`] for keys that cannot be used, [`Reason::PathNotFound`] if no such cluster is registered, and those of the
+    /// store.
+    pub async fn publish_issuer(&self, cluster_prefix: &str, issuer: &ClusterIssuer) -> Result<bool> {
+        let ClusterIssuer { issuer, jwks } = issuer;
+        if ClusterKeys::parse(jwks).is_err() || issuer.is_empty() || issuer.len() > MAX_ISSUER_BYTES {
+            return Err(Error::new(
+                Reason::InvalidRequest,
+                "these are no issuer and keys for service account tokens that can be used: a JSON Web Key Set with 1 to 32 keys for RS256 or \
+                 ES256 is, each with an id",
+            ));
+        }
+        let cluster = clusters::for_login(&self.pool, cluster_prefix)
+            .await
+            .map_err(store_failed)?;
+        let cluster = cluster.ok_or_else(|| {
+            let message =
+                "no cluster of this prefix is registered; 'controller.cluster_prefix' of its controller has it";
+            Error::new(Reason::PathNotFound, message)
+        })?;
+        let mut tx = store::begin(&self.pool).await.map_err(store_failed)?;
+        let changed = clusters::publish_issuer(&mut tx, cluster.id, issuer, jwks)
+            .await
+            .map_err(store_failed)?;
+        if changed {
+            let ctx = process_context(self.clock.now());
+            audit::insert(&mut tx, &ctx.entry(Action::ClusterIssuer, cluster_prefix))
+                .await
+                .map_err(store_failed)?;
+        }
+        store::commit(tx).await.map_err(store_failed)?;
+        Ok(changed)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Logging in as a workload, as far as no cluster is needed for it.
 
+use aether_vault::service::door::ClusterIssuer;
+use aether_vault::service::error::Reason;
 use serde_json::json;
 
 use super::client::TestApi;
@@ -38,4 +40,26 @@ async fn what_is_no_service_account_token_is_refused_and_not_repeated() {
             .await,
         0
     );
+}
+
+#[tokio::test]
+async fn only_keys_that_can_be_used_are_kept_and_only_of_registered_clusters() {
+    let api = TestApi::new().await;
+    let issuer = |jwks| ClusterIssuer {
+        issuer: "https://kubernetes.default.svc".to_owned(),
+        jwks,
+    };
+    let curve = json!({"kty": "EC", "crv": "P-256", "kid": "k", "x": "AA", "y": "AA"});
+    let vault = &api.vault.vault;
+    for (jwks, reason) in [
+        (json!({"keys": []}), Reason::InvalidRequest),
+        (
+            json!({"keys": [{"kty": "oct", "kid": "k", "k": "AA"}]}),
+            Reason::InvalidRequest,
+        ),
+        (json!({"keys": [curve]}), Reason::PathNotFound),
+    ] {
+        let refused = vault.publish_issuer("k8s", &issuer(jwks)).await.unwrap_err();
+        assert_eq!(refused.reason(), reason);
+    }
 }
