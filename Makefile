@@ -23,7 +23,7 @@ e2e: ## end-to-end tests alone: a node, the image, pods that mount synced Secret
 kills: ## kill the API, the controller, Postgres and the API server under load, 20 times each (KILLS=n)
 	@AETHER_VAULT_KILLS=$(or $(KILLS),20) SQLX_OFFLINE=true cargo test --locked --quiet --test kills
 
-bench: ## measure; one JSON object a line (ONLY=read,write: figures whose names begin so)
+bench: ## measure; one JSON object a line (ONLY=read,write: figures whose names begin so); policy decisions: cargo bench --bench policy
 	@hack/bench $(ONLY)
 
 mutants: ## break the code in known places and check that a named test notices each

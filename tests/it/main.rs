@@ -9,8 +9,10 @@
 )]
 
 mod architecture;
+mod authorization;
 mod bad_input;
 mod canary;
+mod fuzz;
 mod http;
 mod k8s;
 mod service;
