@@ -152,6 +152,23 @@ pub struct PolicyResource {
     pub document: PolicyDocument,
 }
 
+/// What a policy concerns, and what it would change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyReport {
+    /// Actors that it concerns.
+    pub subjects: usize,
+    /// Records that it concerns.
+    pub records: usize,
+    /// Pairs of actor and record for which something would become possible.
+    pub opens: usize,
+    /// Pairs for which something would no longer be possible.
+    pub closes: usize,
+    /// The first changes, one a line.
+    pub changes: Vec<String>,
+    /// Whether a bound was reached, so that there may be more.
+    pub cut_off: bool,
+}
+
 /// Everything that `k8s` may ask of the vault.
 pub trait VaultDoor: Send + Sync + 'static {
     /// The cluster's prefix, such as `k8s`.
@@ -191,6 +208,18 @@ pub trait VaultDoor: Send + Sync + 'static {
     /// # Errors
     /// [`super::error::Reason::InvalidPolicy`] with every problem in the message.
     fn apply_policy<'a>(&'a self, policy: &'a PolicyResource) -> BoxFuture<'a, Result<bool>>;
+
+    /// Tells what a policy concerns, and what would change if it were in force as it is here. Nothing takes effect.
+    ///
+    /// `namespaces` are those whose labels are known. The work is bounded.
+    ///
+    /// # Errors
+    /// [`super::error::Reason::InvalidPolicy`] with every problem in the message.
+    fn report_policy<'a>(
+        &'a self,
+        policy: &'a PolicyResource,
+        namespaces: &'a [NamespaceName],
+    ) -> BoxFuture<'a, Result<PolicyReport>>;
 
     /// Ends the policies of this cluster that came through this CRD and whose resources are not among `live`. Answers how many.
     ///

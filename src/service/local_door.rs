@@ -15,7 +15,8 @@ use super::Vault;
 use super::binding::orphaned;
 use super::context::{Credential, Door, OpContext, Origin, ResourceOrigin};
 use super::door::{
-    Asker, Changes, Inspection, PolicyResource, RecordHead, RecordRef, SyncRecord, SyncRow, SyncState, VaultDoor,
+    Asker, Changes, Inspection, PolicyReport, PolicyResource, RecordHead, RecordRef, SyncRecord, SyncRow, SyncState,
+    VaultDoor,
 };
 use super::error::{Error, Reason, Result};
 use super::failure::store_failed;
@@ -24,7 +25,7 @@ use super::maintenance::process_context;
 use super::reviewer::{ClusterIssuer, SeenNamespace};
 use crate::crypto::mac::{self, MacKey};
 use crate::crypto::random;
-use crate::domain::actor::Actor;
+use crate::domain::actor::{Actor, NamespaceName};
 use crate::domain::audit::Action;
 use crate::domain::change::ChangeKind;
 use crate::domain::generate::GenerateSpec;
@@ -273,6 +274,14 @@ impl VaultDoor for LocalDoor {
 
     fn apply_policy<'a>(&'a self, policy: &'a PolicyResource) -> BoxFuture<'a, Result<bool>> {
         Box::pin(self.apply(policy))
+    }
+
+    fn report_policy<'a>(
+        &'a self,
+        policy: &'a PolicyResource,
+        namespaces: &'a [NamespaceName],
+    ) -> BoxFuture<'a, Result<PolicyReport>> {
+        Box::pin(self.report(policy, namespaces))
     }
 
     fn retain_policies<'a>(&'a self, crd_uid: &'a str, live: &'a [String]) -> BoxFuture<'a, Result<u64>> {

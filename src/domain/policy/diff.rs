@@ -35,8 +35,10 @@ pub struct Change {
 pub struct Diff {
     /// What changes, by path and actor.
     pub changes: Vec<Change>,
-    /// How many pairs the policy concerns, before or after.
-    pub touched: usize,
+    /// How many of the actors the policy concerns, before or after.
+    pub actors: usize,
+    /// How many of the paths it concerns, before or after.
+    pub paths: usize,
     /// Whether a bound was reached, so that there may be more.
     pub cut_off: bool,
 }
@@ -53,6 +55,7 @@ impl Diff {
         bounds: DiffBounds,
     ) -> Self {
         let mut diff = Self::default();
+        let (mut touched_actors, mut touched_paths) = (vec![false; actors.len()], vec![false; paths.len()]);
         let pairs = (0..paths.len()).flat_map(|path| (0..actors.len()).map(move |actor| (path, actor)));
         for (looked_at, (path, actor)) in pairs.enumerate() {
             if looked_at >= bounds.pairs || diff.changes.len() >= bounds.changes {
@@ -63,7 +66,8 @@ impl Diff {
             if !before.touches(changed, who, what) && !after.touches(changed, who, what) {
                 continue;
             }
-            diff.touched += 1;
+            touched_actors[actor] = true;
+            touched_paths[path] = true;
             let mut change = Change {
                 actor,
                 path,
@@ -85,6 +89,9 @@ impl Diff {
                 diff.changes.push(change);
             }
         }
+        let count = |touched: &[bool]| touched.iter().filter(|touched| **touched).count();
+        diff.actors = count(&touched_actors);
+        diff.paths = count(&touched_paths);
         diff
     }
 }

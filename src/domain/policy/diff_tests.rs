@@ -40,7 +40,7 @@ fn a_deny_closes_an_allow_opens_and_the_rest_is_not_told() {
         closes: closes.to_vec(),
     };
     assert_eq!(opened.changes, [change(0, &[Capability::Read], &[])]);
-    assert_eq!((opened.touched, opened.cut_off), (1, false));
+    assert_eq!((opened.actors, opened.paths, opened.cut_off), (1, 1, false));
     let changed = told(std::slice::from_ref(&allow), std::slice::from_ref(&deny));
     assert_eq!(
         changed.changes,

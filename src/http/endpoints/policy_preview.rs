@@ -48,6 +48,10 @@ impl Form for PreviewForm {
 #[serde(rename_all = "camelCase")]
 struct PreviewView {
     changes: Vec<ChangeView>,
+    /// How many actors and records the policy concerns, before or after.
+    matched_actors: usize,
+    matched_records: usize,
+    /// How many were looked at.
     actors: usize,
     records: usize,
     /// Whether a bound was reached, so that there may be more changes.
@@ -89,6 +93,8 @@ impl From<Preview> for PreviewView {
     fn from(preview: Preview) -> Self {
         Self {
             changes: preview.changes.into_iter().map(ChangeView::from).collect(),
+            matched_actors: preview.matched_actors,
+            matched_records: preview.matched_records,
             actors: preview.actors,
             records: preview.records,
             cut_off: preview.cut_off,

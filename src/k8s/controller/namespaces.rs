@@ -77,6 +77,11 @@ impl Namespaces {
         self.read(namespace).await
     }
 
+    /// The namespaces that are known, as policy sees them.
+    pub(super) fn known(&self) -> Vec<NamespaceName> {
+        self.lock().seen.values().map(|seen| seen.name.clone()).collect()
+    }
+
     /// Reads a namespace.
     async fn read(&self, namespace: &str) -> Result<Seen, Unknown> {
         let found = self.api.get_opt(namespace).await?;

@@ -22,17 +22,22 @@ use super::queue::{Causes, Class, Queue};
 use super::vault_secret::secret::FIELD_MANAGER;
 use super::watch::Notice;
 use crate::domain::path::PathPrefix;
-use crate::domain::policy::{Capability, Effect, PolicyDocument, Rule, Subject, beyond_scope};
+use crate::domain::policy::{
+    Capability, Conditions, Day, Effect, PolicyDocument, Rule, Subject, TimeWindow, beyond_scope,
+};
 use crate::domain::root::namespace_prefix;
 use crate::domain::sync::backoff;
 use crate::k8s::crd::condition::stamp;
 use crate::k8s::crd::vault_policy::{
-    PolicyRule, PolicySubject, RuleCapability, RuleEffect, SubjectKind, VaultPolicyStatus,
+    PolicyPreview, PolicyRule, PolicySubject, RuleCapability, RuleConditions, RuleDay, RuleEffect, SubjectKind,
+    VaultPolicyStatus,
 };
 use crate::k8s::crd::{Condition, ConditionStatus, GROUP, VERSION, VaultPolicy};
-use crate::service::door::PolicyResource;
+use crate::service::door::{PolicyReport, PolicyResource};
 use crate::service::error::Reason as VaultReason;
 
+/// How old what a preview tells may grow.
+const PREVIEW_AGE: Duration = Duration::from_mins(5);
 /// Pause after something did not answer.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -51,6 +56,8 @@ struct Standing {
     ready: (ConditionStatus, &'static str, String),
     /// When to look again by ourselves.
     again: Option<Duration>,
+    /// What it concerns and would change, if that was looked at now.
+    report: Option<PolicyReport>,
 }
 
 impl Policies {
@@ -199,18 +206,43 @@ impl Policies {
             scope: scope.clone(),
             document,
         };
-        match context.door.apply_policy(&resource).await {
+        let preview = policy.spec.preview == Some(true);
+        let confined = outside
+            .first()
+            .map(|problem| confined(&problem.to_string(), outside.len(), &scope));
+        let applied = if preview {
+            Ok(false)
+        } else {
+            context.door.apply_policy(&resource).await
+        };
+        let done = match applied {
             Ok(changed) => {
                 if changed {
                     info!(policy = %key, "in force");
                 }
-                Ok(in_force(
-                    &resource,
-                    outside
-                        .first()
-                        .map(|problem| confined(&problem.to_string(), outside.len(), &scope)),
-                    context.clock.now(),
-                ))
+                // Counted when something is new, not at every look: it reads the lists of actors and records.
+                let told = policy.status.as_ref();
+                let known = told.is_some_and(|status| {
+                    status.subjects.is_some() && status.observed_generation == policy.metadata.generation
+                });
+                if preview || changed || !known {
+                    let namespaces = context.namespaces.known();
+                    context.door.report_policy(&resource, &namespaces).await.map(Some)
+                } else {
+                    Ok(None)
+                }
+            }
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(report) => {
+                let now = context.clock.now();
+                let standing = if preview {
+                    previewed(confined)
+                } else {
+                    in_force(&resource, confined, now)
+                };
+                Ok(Standing { report, ..standing })
             }
             Err(error) if error.reason() == VaultReason::InvalidPolicy => {
                 context.events.warn(policy, "InvalidPolicy", error.message().to_owned());
@@ -287,13 +319,28 @@ fn in_force(resource: &PolicyResource, confined: Option<String>, now: Timestamp)
                 format!("the policy ended at {end}; set spec.expiresAt to a later time, or delete it"),
             ),
             again: None,
+            report: None,
         },
         end => Standing {
             accepted,
             confined,
             ready: (True, "InForce", "the policy is in force".to_owned()),
             again: end.and_then(|end| Duration::try_from(end.duration_since(now)).ok()),
+            report: None,
         },
+    }
+}
+
+fn previewed(confined: Option<String>) -> Standing {
+    use ConditionStatus::{False, True};
+    let message = "the policy takes no effect: spec.preview is set, and status.preview tells what would change; what was in force \
+                   from this resource before stays so";
+    Standing {
+        accepted: (True, "Accepted", "the policy is sound".to_owned()),
+        confined,
+        ready: (False, "Preview", message.to_owned()),
+        again: Some(PREVIEW_AGE),
+        report: None,
     }
 }
 
@@ -304,6 +351,7 @@ fn refused(reason: &'static str, message: String) -> Standing {
         confined: None,
         ready: (False, reason, message),
         again: None,
+        report: None,
     }
 }
 
@@ -331,6 +379,10 @@ fn subject(subject: &PolicySubject) -> Subject {
         SubjectKind::User => Subject::User { name },
         SubjectKind::Group => Subject::Group { name },
         SubjectKind::Role => Subject::Role { name },
+        // The schema lets nothing else through; what is no id is nobody's.
+        SubjectKind::ApiKey => Subject::ApiKey {
+            id: subject.id.as_deref().and_then(|id| id.parse().ok()).unwrap_or_default(),
+        },
         SubjectKind::ServiceAccount => Subject::ServiceAccount {
             namespace: subject.namespace.clone().unwrap_or_default(),
             name,
@@ -359,8 +411,38 @@ fn rule(rule: &PolicyRule, own: &PathPrefix) -> Rule {
             .iter()
             .map(|capability| self::capability(*capability))
             .collect(),
-        conditions: None,
-        unless: None,
+        conditions: rule.conditions.as_ref().map(self::conditions_of),
+        unless: rule.unless.as_ref().map(self::conditions_of),
+    }
+}
+
+fn conditions_of(conditions: &RuleConditions) -> Conditions {
+    Conditions {
+        second_factor_within: conditions.second_factor_within.clone(),
+        networks: conditions.networks.clone(),
+        time_window: conditions.time_window.as_ref().map(|window| TimeWindow {
+            days: window
+                .days
+                .as_ref()
+                .map(|days| days.iter().map(|day| self::day(*day)).collect()),
+            from: window.from.clone(),
+            to: window.to.clone(),
+            time_zone: window.time_zone.clone(),
+        }),
+        not_before: conditions.not_before,
+        expires_at: conditions.expires_at,
+    }
+}
+
+fn day(day: RuleDay) -> Day {
+    match day {
+        RuleDay::Mon => Day::Mon,
+        RuleDay::Tue => Day::Tue,
+        RuleDay::Wed => Day::Wed,
+        RuleDay::Thu => Day::Thu,
+        RuleDay::Fri => Day::Fri,
+        RuleDay::Sat => Day::Sat,
+        RuleDay::Sun => Day::Sun,
     }
 }
 
@@ -391,6 +473,19 @@ async fn show(
     let next = VaultPolicyStatus {
         observed_generation: meta.generation,
         conditions: stamp(conditions(found), before, meta.generation, context.clock.now()),
+        subjects: counted(
+            found.report.as_ref().map(|r| r.subjects),
+            standing.and_then(|s| s.subjects),
+        ),
+        records: counted(
+            found.report.as_ref().map(|r| r.records),
+            standing.and_then(|s| s.records),
+        ),
+        preview: found
+            .report
+            .as_ref()
+            .filter(|_| found.ready.1 == "Preview")
+            .map(preview_of),
     };
     if standing == Some(&next) {
         return Ok(());
@@ -400,7 +495,7 @@ async fn show(
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": VaultPolicy::kind(&()),
         "metadata": { "uid": meta.uid, "resourceVersion": meta.resource_version },
-        "status": next,
+        "status": status_patch(&next),
     });
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -421,6 +516,30 @@ async fn show(
             Err("ClusterUnavailable")
         }
     }
+}
+
+/// What was counted now, or what stands from the last time.
+fn counted(now: Option<usize>, standing: Option<i64>) -> Option<i64> {
+    now.and_then(|count| i64::try_from(count).ok()).or(standing)
+}
+
+fn preview_of(report: &PolicyReport) -> PolicyPreview {
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    PolicyPreview {
+        opens: number(report.opens),
+        closes: number(report.closes),
+        changes: report.changes.clone(),
+        cut_off: report.cut_off,
+    }
+}
+
+/// A merge patch leaves what it does not name: a preview that is over has to be taken away.
+fn status_patch(status: &VaultPolicyStatus) -> serde_json::Value {
+    let mut patch = json!(status);
+    if status.preview.is_none() {
+        patch["preview"] = serde_json::Value::Null;
+    }
+    patch
 }
 
 fn conditions(found: &Standing) -> Vec<Condition> {
@@ -447,7 +566,9 @@ mod tests {
             "metadata": { "name": "p", "namespace": "shop" },
             "spec": {
                 "subjects": [{ "kind": "Namespace", "matchLabels": { "team": "shop" } }, { "kind": "Everyone" }],
-                "rules": [{ "effect": "deny", "paths": ["~/orders-*", "shared/ca"], "capabilities": ["sync"] }],
+                "rules": [{ "effect": "deny", "paths": ["~/orders-*", "shared/ca"], "capabilities": ["sync"],
+                    "conditions": { "networks": ["10.0.0.0/8"], "timeWindow": { "days": ["Sat"], "from": "08:00", "to": "18:00" } },
+                    "unless": { "secondFactorWithin": "15m" } }],
             },
         }))
         .unwrap();
@@ -456,7 +577,9 @@ mod tests {
             serde_json::to_value(document).unwrap(),
             json!({
                 "subjects": [{ "kind": "Namespace", "matchLabels": { "team": "shop" } }, { "kind": "Everyone" }],
-                "rules": [{ "effect": "deny", "paths": ["k8s/shop/orders-*", "shared/ca"], "capabilities": ["sync"] }],
+                "rules": [{ "effect": "deny", "paths": ["k8s/shop/orders-*", "shared/ca"], "capabilities": ["sync"],
+                    "conditions": { "networks": ["10.0.0.0/8"], "timeWindow": { "days": ["Sat"], "from": "08:00", "to": "18:00" } },
+                    "unless": { "secondFactorWithin": "15m" } }],
             })
         );
     }

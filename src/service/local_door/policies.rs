@@ -2,22 +2,29 @@
 
 use super::LocalDoor;
 use crate::crypto::random;
+use crate::domain::actor::{Actor, NamespaceName};
 use crate::domain::audit::Action;
 use crate::domain::change::ChangeKind;
-use crate::domain::policy;
+use crate::domain::path::PathPrefix;
+use crate::domain::policy::{self, Capability, Circumstances, StoredPolicy};
+use crate::service::authority;
 use crate::service::context::ResourceOrigin;
-use crate::service::door::PolicyResource;
+use crate::service::door::{PolicyReport, PolicyResource};
 use crate::service::error::{Error, Reason, Result};
 use crate::service::failure::store_failed;
+use crate::service::policies::PreviewedChange;
+use crate::service::policies::preview::compare;
 use crate::store::policies::{ResourcePolicy, full_name, raise_epoch, retain, upsert};
 use crate::store::{self, audit, changes};
 
+/// Namespaces with labels that a report looks at.
+const NAMESPACES: usize = 1_000;
+/// Changes that a report spells out.
+const TOLD: usize = 20;
+
 impl LocalDoor {
     pub(super) async fn apply(&self, resource: &PolicyResource) -> Result<bool> {
-        policy::validate(&resource.document).map_err(|problems| {
-            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Error::new(Reason::InvalidPolicy, problems.join("; "))
-        })?;
+        check(resource)?;
         let scope = self.scope_of(resource);
         let ctx = self.own_context(&ResourceOrigin {
             uid: resource.uid.clone(),
@@ -50,6 +57,39 @@ impl LocalDoor {
         store::commit(tx).await.map_err(store_failed)?;
         self.vault.feed.announce();
         Ok(true)
+    }
+
+    /// What a policy concerns and would change, over the records and actors that exist.
+    pub(super) async fn report(&self, resource: &PolicyResource, namespaces: &[NamespaceName]) -> Result<PolicyReport> {
+        check(resource)?;
+        let name = full_name(Some(&self.cluster.prefix), &resource.namespace, &resource.name);
+        let (_, stored) = authority::stored(&self.vault.pool).await?;
+        let standing = stored.iter().find(|policy| policy.name == name).cloned();
+        let now = self.vault.clock.now();
+        let wanted = StoredPolicy {
+            id: standing.as_ref().map_or(uuid::Uuid::nil(), |policy| policy.id),
+            name,
+            cluster: Some(self.cluster.prefix.clone()),
+            scope: PathPrefix::parse(&self.scope_of(resource)).map_err(Error::internal)?,
+            written_at: now,
+            document: resource.document.clone(),
+        };
+        let known = namespaces.iter().map(|namespace| Actor::Namespace {
+            cluster: self.cluster.prefix.clone(),
+            namespace: namespace.clone(),
+        });
+        let known = known.take(NAMESPACES).collect();
+        let circumstances = Circumstances::at(now);
+        let preview = compare(&self.vault.pool, stored, standing, Some(wanted), known, circumstances).await?;
+        let count = |some: fn(&PreviewedChange) -> bool| preview.changes.iter().filter(|change| some(change)).count();
+        Ok(PolicyReport {
+            subjects: preview.matched_actors,
+            records: preview.matched_records,
+            opens: count(|change| !change.opens.is_empty()),
+            closes: count(|change| !change.closes.is_empty()),
+            changes: preview.changes.iter().take(TOLD).map(line).collect(),
+            cut_off: preview.cut_off || namespaces.len() > NAMESPACES,
+        })
     }
 
     pub(super) async fn retain(&self, crd_uid: &str, live: &[String]) -> Result<u64> {
@@ -89,4 +129,26 @@ impl LocalDoor {
             own
         }
     }
+}
+
+fn check(resource: &PolicyResource) -> Result<()> {
+    policy::validate(&resource.document).map_err(|problems| {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Error::new(Reason::InvalidPolicy, problems.join("; "))
+    })
+}
+
+/// A change as a line of a resource's status. A path and a name together are shorter than the schema's bound.
+fn line(change: &PreviewedChange) -> String {
+    let names = |capabilities: &[Capability]| {
+        let names: Vec<_> = capabilities.iter().map(|capability| capability.as_str()).collect();
+        names.join(",")
+    };
+    let mut line = format!("{} {} at {}:", change.actor.kind, change.actor.name, change.path);
+    for (word, capabilities) in [("opens", &change.opens), ("closes", &change.closes)] {
+        if !capabilities.is_empty() {
+            line.push_str(&format!(" {word} {}", names(capabilities)));
+        }
+    }
+    line.chars().take(1024).collect()
 }

@@ -4,7 +4,7 @@
 
 mod explain;
 mod people;
-mod preview;
+pub(super) mod preview;
 mod read;
 mod write;
 

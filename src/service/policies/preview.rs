@@ -33,6 +33,10 @@ const BOUNDS: DiffBounds = DiffBounds {
 pub struct Preview {
     /// What changes, by path and actor.
     pub changes: Vec<PreviewedChange>,
+    /// How many actors the policy concerns.
+    pub matched_actors: usize,
+    /// How many records it concerns.
+    pub matched_records: usize,
     /// How many actors were looked at.
     pub actors: usize,
     /// How many records were looked at.
@@ -172,6 +176,8 @@ pub(in crate::service) async fn compare(
     });
     Ok(Preview {
         changes: changes.collect(),
+        matched_actors: diff.actors,
+        matched_records: diff.paths,
         actors: all.len(),
         records: paths.len(),
         cut_off: cut_off || diff.cut_off,

@@ -308,3 +308,68 @@ async fn r40_a_namespace_made_again_under_the_same_name_reaches_nothing() {
             .is_none()
     );
 }
+
+#[tokio::test]
+async fn a_preview_tells_what_would_change_and_takes_no_effect() {
+    let stage = Stage::set().await;
+    stage.write("shared/pki/ca", &[("crt", "CERT")]).await;
+    let spec = json!({ "path": "shared/pki/ca", "data": [{ "key": "ca.crt", "from": { "key": "crt" } }] });
+    stage
+        .cluster
+        .create_vault_secret(&stage.shop, "ca", spec)
+        .await
+        .unwrap();
+    let subject = json!({ "kind": "Namespace", "matchLabels": { "team": "shop" } });
+    let mut wanted = policy(&subject, "allow", "shared/pki/*");
+    wanted["preview"] = json!(true);
+    wanted["rules"][0]["unless"] = json!({ "timeWindow": { "days": ["Mon"], "from": "08:00", "to": "08:01" }, "expiresAt": "2020-01-01T00:00:00Z" });
+    stage
+        .cluster
+        .create_vault_policy(&stage.operator, "ca", wanted)
+        .await
+        .unwrap();
+    stands(&stage.cluster, &stage.operator, "ca", "Ready", "False Preview").await;
+    stands(&stage.cluster, &stage.operator, "ca", "Accepted", "True Accepted").await;
+    let status = stage
+        .cluster
+        .vault_policies(&stage.operator)
+        .get("ca")
+        .await
+        .unwrap()
+        .status
+        .unwrap();
+    assert_eq!((status.subjects, status.records), (Some(1), Some(1)));
+    let preview = status.preview.unwrap();
+    assert_eq!((preview.opens, preview.closes, preview.cut_off), (1, 0, false));
+    assert_eq!(
+        preview.changes,
+        [format!("namespace k8s/{} at shared/pki/ca: opens sync", stage.shop)]
+    );
+    stage.cluster.refused(&stage.shop, "ca", "PolicyDenied").await;
+
+    let patch = json!({ "spec": { "preview": false } });
+    stage
+        .cluster
+        .vault_policies(&stage.operator)
+        .patch(
+            "ca",
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(patch),
+        )
+        .await
+        .unwrap();
+    stage.cluster.holds(&stage.shop, "ca", &[("ca.crt", "CERT")]).await;
+    stands(&stage.cluster, &stage.operator, "ca", "Ready", "True InForce").await;
+    let status = stage
+        .cluster
+        .vault_policies(&stage.operator)
+        .get("ca")
+        .await
+        .unwrap()
+        .status
+        .unwrap();
+    assert_eq!(
+        (status.subjects, status.records, status.preview),
+        (Some(1), Some(1), None)
+    );
+}
