@@ -211,6 +211,28 @@ $$;
 CREATE TRIGGER groups_raise_api_keys AFTER UPDATE OF name ON groups
     FOR EACH ROW EXECUTE FUNCTION raise_api_keys_of_group();
 
+-- Sessions end with what they stood for (R7): whatever changes a user's role, standing, password or groups, wherever, ends them.
+CREATE FUNCTION end_sessions_of_user() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE sessions SET revoked_at = now() WHERE user_id = NEW.id AND revoked_at IS NULL;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER users_end_sessions AFTER UPDATE OF name, role, disabled_at, deleted_at, password_changed_at, second_factor_required ON users
+    FOR EACH ROW WHEN ((OLD.name, OLD.role, OLD.disabled_at, OLD.deleted_at, OLD.password_changed_at, OLD.second_factor_required)
+        IS DISTINCT FROM (NEW.name, NEW.role, NEW.disabled_at, NEW.deleted_at, NEW.password_changed_at, NEW.second_factor_required))
+    EXECUTE FUNCTION end_sessions_of_user();
+CREATE FUNCTION end_sessions_of_member() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE sessions SET revoked_at = now() WHERE user_id IN (OLD.user_id, NEW.user_id) AND revoked_at IS NULL;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER group_members_end_sessions AFTER INSERT OR UPDATE OR DELETE ON group_members
+    FOR EACH ROW EXECUTE FUNCTION end_sessions_of_member();
+
 -- A login that has passed its first factor and waits for the second.
 CREATE TABLE login_challenges (
     id          uuid        CONSTRAINT login_challenges_pkey PRIMARY KEY,

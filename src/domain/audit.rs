@@ -22,6 +22,24 @@ pub enum Action {
     Logout,
     /// A password was changed.
     PasswordChange,
+    /// Users were listed.
+    UserList,
+    /// A user was looked at.
+    UserRead,
+    /// A user was made.
+    UserCreate,
+    /// A user was changed.
+    UserChange,
+    /// A user was deleted, and can be restored.
+    UserDelete,
+    /// A user was restored.
+    UserRestore,
+    /// A user was removed for good.
+    UserRemove,
+    /// A person's password was taken away.
+    UserReset,
+    /// An account was unlocked.
+    UserUnlock,
     /// An API key was made.
     ApiKeyCreate,
     /// An API key got a successor.
@@ -88,6 +106,15 @@ impl Action {
             Self::PasswordChange => "auth.password_change",
             Self::ApiKeyCreate => "api_key.create",
             Self::ApiKeyRotate => "api_key.rotate",
+            Self::UserList => "user.list",
+            Self::UserRead => "user.read",
+            Self::UserCreate => "user.create",
+            Self::UserChange => "user.change",
+            Self::UserDelete => "user.delete",
+            Self::UserRestore => "user.restore",
+            Self::UserRemove => "user.remove",
+            Self::UserReset => "user.reset",
+            Self::UserUnlock => "user.unlock",
             Self::ApiKeyRevoke => "api_key.revoke",
             Self::ApiKeyList => "api_key.list",
             Self::ApiKeyUse => "api_key.use",

@@ -1,5 +1,6 @@
 //! The rules of the vault: pure, without I/O, async, clock or randomness. Imports itself and a short list of pure crates.
 
+pub mod account;
 pub mod actor;
 pub mod audit;
 pub mod change;

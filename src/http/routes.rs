@@ -117,6 +117,16 @@ mod tests {
         PUT    /api/v1/records/{*path}      Session
         DELETE /api/v1/records/{*path}      Session
         GET    /api/v1/versions/{*path}     Session
+        GET    /api/v1/users                Session
+        POST   /api/v1/users                Session
+        GET    /api/v1/users/{id}           Session
+        PATCH  /api/v1/users/{id}           Session
+        DELETE /api/v1/users/{id}           Session
+        POST   /api/v1/users/{id}/restore   Session
+        POST   /api/v1/users/{id}/reset     Session
+        POST   /api/v1/users/{id}/unlock    Session
+        POST   /api/v1/auth/redeem          Anyone
+        POST   /api/v1/me/password          Session
         POST   /api/v1/undelete/{*path}     Session
         POST   /api/v1/destroy/{*path}      Session
         GET    /api/v1/list                 Session
@@ -139,7 +149,7 @@ mod tests {
             .collect();
         assert_eq!(
             open.iter().map(|e| e.path).collect::<Vec<_>>(),
-            ["/api/v1/auth/login", "/api/v1/auth/kubernetes"]
+            ["/api/v1/auth/login", "/api/v1/auth/kubernetes", "/api/v1/auth/redeem"]
         );
     }
 }

@@ -36,6 +36,12 @@ pub enum Reason {
     AdministratorRequired,
     /// There is no such user.
     UserNotFound,
+    /// The name or the address is another user's.
+    UserExists,
+    /// Nobody would be left who can administer.
+    LastAdministrator,
+    /// The link for one use was used, is past its end, or is not ours.
+    OneTimeTokenInvalid,
     /// There is no such API key among the owner's.
     ApiKeyNotFound,
     /// There are as many of these as there may be.
@@ -99,6 +105,9 @@ impl Reason {
             Self::SessionRequired => "SessionRequired",
             Self::AdministratorRequired => "AdministratorRequired",
             Self::UserNotFound => "UserNotFound",
+            Self::UserExists => "UserExists",
+            Self::LastAdministrator => "LastAdministrator",
+            Self::OneTimeTokenInvalid => "OneTimeTokenInvalid",
             Self::ApiKeyNotFound => "ApiKeyNotFound",
             Self::LimitReached => "LimitReached",
             Self::ReviewUnavailable => "ReviewUnavailable",

@@ -18,6 +18,7 @@ pub mod policies;
 pub mod records;
 mod reviewer;
 mod upkeep;
+pub mod users;
 mod vault;
 
 pub use local_door::LocalDoor;

@@ -22,6 +22,7 @@ use super::keys::Lineages;
 use super::metrics::Metrics;
 use super::policies::Policies;
 use super::records::Records;
+use super::users::Users;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::token::TokenHash;
 use crate::domain::actor::Actor;
@@ -175,6 +176,12 @@ impl Vault {
     #[must_use]
     pub fn policies(&self) -> Policies<'_> {
         Policies::new(self)
+    }
+
+    /// Use cases on users.
+    #[must_use]
+    pub fn users(&self) -> Users<'_> {
+        Users::new(self)
     }
 
     /// Use cases on identity.

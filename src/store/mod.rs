@@ -3,6 +3,7 @@
 //! Queries are compile-time checked against the schema in `migrations`. What must be atomic and fast is one statement; everything
 //! else is several over a [`Tx`].
 
+pub mod accounts;
 pub mod api_keys;
 pub mod audit;
 pub mod changes;
@@ -10,7 +11,9 @@ pub mod cluster_namespaces;
 pub mod clusters;
 mod error;
 pub mod keks;
+pub mod login_attempts;
 pub mod migrate;
+pub mod one_time_tokens;
 pub mod policies;
 pub mod pool;
 pub mod population;

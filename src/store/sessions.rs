@@ -31,7 +31,7 @@ pub async fn find(pool: &Pool, id: Uuid) -> StoreResult<Option<SessionRow>> {
         r#"SELECT u.id AS user_id, u.name AS user_name, u.role,
                   (SELECT r.retired_at FROM retired_names r WHERE r.kind = 'user' AND r.name = u.name)
                       AS "name_since: jiff_sqlx::Timestamp",
-                  (s.revoked_at IS NULL AND s.expires_at > now() AND u.disabled_at IS NULL) AS "live!"
+                  (s.revoked_at IS NULL AND s.expires_at > now() AND u.disabled_at IS NULL AND u.deleted_at IS NULL) AS "live!"
            FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1"#,
         id
     )

@@ -30,7 +30,7 @@ pub struct UserRow {
 pub async fn find_by_name(pool: &Pool, name: &str) -> StoreResult<Option<UserRow>> {
     Ok(sqlx::query_as!(
         UserRow,
-        r#"SELECT id, name, role, password_hash, must_change_password, disabled_at IS NOT NULL AS "disabled!"
+        r#"SELECT id, name, role, password_hash, must_change_password, (disabled_at IS NOT NULL OR deleted_at IS NOT NULL) AS "disabled!"
            FROM users WHERE name = $1"#,
         name
     )
@@ -76,7 +76,8 @@ pub async fn insert(tx: &mut Tx<'_>, user: &UserRow) -> StoreResult<()> {
 /// [`super::StoreError`].
 pub async fn replace_password(tx: &mut Tx<'_>, id: Uuid, old_hash: Option<&str>, new_hash: &str) -> StoreResult<bool> {
     let done = sqlx::query!(
-        "UPDATE users SET password_hash = $3, must_change_password = false WHERE id = $1 AND password_hash = $2",
+        "UPDATE users SET password_hash = $3, must_change_password = false, password_changed_at = now(), updated_at = now()
+         WHERE id = $1 AND password_hash IS NOT DISTINCT FROM $2",
         id,
         old_hash,
         new_hash,
@@ -84,4 +85,30 @@ pub async fn replace_password(tx: &mut Tx<'_>, id: Uuid, old_hash: Option<&str>,
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Sets a password that a link for one use was shown for.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn set_password(tx: &mut Tx<'_>, id: Uuid, hash: &str) -> StoreResult<()> {
+    sqlx::query!(
+        "UPDATE users SET password_hash = $2, must_change_password = false, password_changed_at = now(), updated_at = now() WHERE id = $1",
+        id,
+        hash
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes a login.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn logged_in(tx: &mut Tx<'_>, id: Uuid) -> StoreResult<()> {
+    sqlx::query!("UPDATE users SET last_login_at = now() WHERE id = $1", id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }

@@ -13,6 +13,7 @@ mod logout;
 mod me;
 mod me_capabilities;
 mod openapi;
+mod password;
 mod policy_delete;
 mod policy_explain;
 mod policy_list;
@@ -22,6 +23,10 @@ mod policy_write;
 mod record_delete;
 mod record_read;
 mod record_write;
+mod user;
+mod user_create;
+mod user_list;
+mod user_view;
 mod version_changes;
 mod versions;
 
@@ -48,6 +53,9 @@ pub(super) fn all() -> Vec<Endpoint> {
             record_delete::endpoint(),
             versions::endpoint(),
         ],
+        vec![user_list::endpoint(), user_create::endpoint()],
+        user::endpoints(),
+        password::endpoints(),
         version_changes::endpoints(),
         list::endpoints(),
         vec![

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::passwords::check_new;
+use super::passwords::check_new_password;
 use super::{Auth, RequestInfo};
 use crate::crypto::random;
 use crate::domain::actor::{Actor, GroupName, Role, UserIdentity};
@@ -14,8 +14,16 @@ use crate::service::context::{Credential, Door, OpContext, Origin};
 use crate::service::error::{Error, Reason, Result};
 use crate::service::failure::store_failed;
 use crate::store::audit::{self, Confirm};
+use crate::store::login_attempts::{self, Factor, Lockout};
 use crate::store::users::{self, UserRow};
 use crate::store::{self, sessions};
+
+/// Ten attempts, then locks of half a minute up to a quarter of an hour (NIST SP 800-63B, section 5.2.2, asks for 100 at most).
+const LOCKOUT: Lockout = Lockout {
+    failures: 10,
+    first_seconds: 30.0,
+    most_seconds: 900.0,
+};
 
 /// What a person sends to log in.
 pub struct LoginRequest {
@@ -42,20 +50,9 @@ impl Auth<'_> {
     /// [`Reason::LoginFailed`] for an unknown name, a wrong password and a disabled user alike, after the same work (R3);
     /// [`Reason::PasswordChangeRequired`], [`Reason::PasswordTooWeak`], [`Reason::Busy`], and those of the store.
     pub async fn login(&self, request: LoginRequest, info: RequestInfo) -> Result<AccessToken> {
-        let name = canonical_name(&request.name);
-        // Postgres takes no NUL in a text, so nobody has such a name.
-        let user = if name.contains('\0') {
-            None
-        } else {
-            users::find_by_name(&self.vault.pool, &name)
-                .await
-                .map_err(store_failed)?
-        };
-        let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-        let right = self.vault.passwords.verify(request.password.clone(), hash).await?;
-        let user = match user {
-            Some(user) if right && !user.disabled => user,
-            other => return self.failed(other.as_ref(), &info).await,
+        let user = match self.look(&request.name, request.password.clone()).await? {
+            Looked::Right(user) => user,
+            Looked::Wrong(user) => return self.failed(user.as_ref(), &info).await,
         };
         let ctx = self.context_of(&user, &info)?;
         if !user.must_change_password {
@@ -66,9 +63,50 @@ impl Auth<'_> {
             let message = "the one-time password is right; log in with it and a 'newPassword' of your own";
             return Err(Error::new(Reason::PasswordChangeRequired, message));
         };
-        check_new(&new, &request.password)?;
+        check_new_password(&new, Some(&request.password))?;
         let new_hash = self.vault.passwords.hash(new).await?;
         self.begin_session(&ctx, &user, Some(&new_hash)).await
+    }
+
+    /// The user whose name and password these are, if that user may log in.
+    ///
+    /// # Errors
+    /// [`Reason::Busy`], and those of the store.
+    pub(in crate::service) async fn person_by_password(
+        &self,
+        name: &str,
+        password: SecretString,
+    ) -> Result<Option<UserRow>> {
+        Ok(match self.look(name, password).await? {
+            Looked::Right(user) => Some(user),
+            Looked::Wrong(_) => None,
+        })
+    }
+
+    /// Looks at a name and a password. The attempt is counted before anything is compared, and exactly one verification runs, whatever
+    /// the name is and however the account stands (R3, R6).
+    async fn look(&self, name: &str, password: SecretString) -> Result<Looked> {
+        let name = canonical_name(name);
+        // Postgres takes no NUL in a text, so nobody has such a name.
+        let user = if name.contains('\0') {
+            None
+        } else {
+            users::find_by_name(&self.vault.pool, &name)
+                .await
+                .map_err(store_failed)?
+        };
+        let admitted = match &user {
+            Some(user) => login_attempts::count(&self.vault.pool, user.id, Factor::Password, LOCKOUT)
+                .await
+                .map_err(store_failed)?,
+            None => false,
+        };
+        let hash = user.as_ref().and_then(|user| user.password_hash.clone());
+        let right = self.vault.passwords.verify(password, hash).await?;
+        Ok(match user {
+            Some(user) if right && admitted && !user.disabled => Looked::Right(user),
+            user => Looked::Wrong(user),
+        })
     }
 
     /// Begins a session in one transaction with its audit entry; an answer that is an error leaves none behind (R11).
@@ -88,6 +126,10 @@ impl Auth<'_> {
         let expires_at = sessions::insert(&mut tx, session, user.id, self.vault.tokens.ttl().as_secs_f64())
             .await
             .map_err(store_failed)?;
+        login_attempts::forget(&mut tx, user.id, Factor::Password)
+            .await
+            .map_err(store_failed)?;
+        users::logged_in(&mut tx, user.id).await.map_err(store_failed)?;
         audit::insert(&mut tx, &ctx.entry(Action::Login, &user.name))
             .await
             .map_err(store_failed)?;
@@ -100,15 +142,7 @@ impl Auth<'_> {
         self.vault.metrics.logins.with_label_values(&["failed"]).inc();
         // What was sent as a name may be a password typed into the wrong field: only names that exist are written down.
         let name = user.map_or("unknown", |user| user.name.as_str());
-        let ctx = OpContext {
-            actor: Actor::System,
-            door: Door::Rest,
-            now: self.vault.clock.now(),
-            request_id: info.request_id,
-            origin: origin_of(info),
-            credential: Credential::Own,
-            second_factor_at: None,
-        };
+        let ctx = request_context(self.vault.clock.now(), Actor::System, info);
         let mut entry = ctx
             .entry(Action::Login, name)
             .ended(Outcome::Deny, Reason::LoginFailed.as_str());
@@ -120,15 +154,29 @@ impl Auth<'_> {
     }
 
     fn context_of(&self, user: &UserRow, info: &RequestInfo) -> Result<OpContext> {
-        Ok(OpContext {
-            actor: user_actor(user.id, &user.name, &user.role, None, Vec::new())?,
-            door: Door::Rest,
-            now: self.vault.clock.now(),
-            request_id: info.request_id,
-            origin: origin_of(info),
-            credential: Credential::Own,
-            second_factor_at: None,
-        })
+        let actor = user_actor(user.id, &user.name, &user.role, None, Vec::new())?;
+        Ok(request_context(self.vault.clock.now(), actor, info))
+    }
+}
+
+/// What a look at a name and a password found.
+enum Looked {
+    /// They belong together, and their user may log in.
+    Right(UserRow),
+    /// They do not; the user of that name, if there is one.
+    Wrong(Option<UserRow>),
+}
+
+/// The context of a request whose sender has no session yet.
+pub(in crate::service) fn request_context(now: Timestamp, actor: Actor, info: &RequestInfo) -> OpContext {
+    OpContext {
+        actor,
+        door: Door::Rest,
+        now,
+        request_id: info.request_id,
+        origin: origin_of(info),
+        credential: Credential::Own,
+        second_factor_at: None,
     }
 }
 

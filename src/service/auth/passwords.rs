@@ -53,7 +53,7 @@ impl PasswordPool {
     }
 
     /// Hashes a new password.
-    pub(super) async fn hash(&self, password: SecretString) -> Result<String> {
+    pub(in crate::service) async fn hash(&self, password: SecretString) -> Result<String> {
         let hasher = Arc::clone(&self.hasher);
         self.run(move || hasher.hash(password.expose_secret()))
             .await?
@@ -82,17 +82,17 @@ impl PasswordPool {
 ///
 /// # Errors
 /// [`Reason::PasswordTooWeak`].
-pub(super) fn check_new(password: &SecretString, old: &SecretString) -> Result<()> {
+pub(in crate::service) fn check_new_password(password: &SecretString, old: Option<&SecretString>) -> Result<()> {
     let chars = password.expose_secret().chars().count();
     if !(MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS).contains(&chars) {
         let message =
             format!("a password has {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters; a few words will do");
         return Err(Error::new(Reason::PasswordTooWeak, message));
     }
-    if password.expose_secret() == old.expose_secret() {
+    if old.is_some_and(|old| password.expose_secret() == old.expose_secret()) {
         return Err(Error::new(
             Reason::PasswordTooWeak,
-            "the new password is the one-time password; choose another",
+            "the new password is the one before; choose another",
         ));
     }
     Ok(())

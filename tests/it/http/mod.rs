@@ -11,4 +11,5 @@ mod login;
 mod policies;
 mod rates;
 mod records;
+mod users;
 mod workloads;

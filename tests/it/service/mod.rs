@@ -6,4 +6,5 @@ mod feed;
 mod keys;
 mod reads;
 mod tampering;
+mod users;
 mod writes;
