@@ -38,7 +38,7 @@ free_subnet() {
   first=$((0x${ID:0:2}))
   for number in $(seq "$first" $((first + 255))); do
     number=$((number % 256))
-    if ! ip -4 route show to match "10.77.$number.2" | grep -qv '^default'; then
+    if ! ip -4 route show to match "10.77.$number.2" | grep -v '^default' >/dev/null; then
       printf '%s' "$number"
       return
     fi
@@ -160,8 +160,8 @@ node_up() {
   node_prepare
   cgroups_create
   start_containerd
-  in_node ctr --namespace k8s.io images list -q | grep -qx "$PAUSE_IMAGE" || image_import "$(pause_archive)"
-  in_node ctr --namespace k8s.io images list -q | grep -qx "$COREDNS_IMAGE" || image_import "$(coredns_archive)"
+  in_node ctr --namespace k8s.io images list -q | grep -x "$PAUSE_IMAGE" >/dev/null || image_import "$(pause_archive)"
+  in_node ctr --namespace k8s.io images list -q | grep -x "$COREDNS_IMAGE" >/dev/null || image_import "$(coredns_archive)"
   start_scheduler
   start_kubelet
   start_proxy
