@@ -1,13 +1,18 @@
 //! What operators do from the command line. Never reachable over HTTP (R22).
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::{AppError, vault};
 use crate::crypto::provider::{FileKeyProvider, KeyProvider as _, generate_file};
 use crate::k8s;
 use crate::service::door::ClusterIssuer;
 use crate::settings::Settings;
-use crate::store::migrate::{grant_runtime, run, state};
+use crate::store::Pool;
+use crate::store::migrate::{SchemaState, grant_runtime, run, state};
+
+/// How soon to ask a database again that does not answer.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What a migration did.
 #[derive(Debug)]
@@ -16,30 +21,60 @@ pub struct Migrated {
     pub applied: Vec<String>,
     /// The version that the schema has now.
     pub version: i64,
+    /// The version that this program knows.
+    pub known: i64,
     /// The runtime role, if it is another than the owner.
     pub granted_to: Option<String>,
 }
 
-/// Applies missing migrations as the owner, and grants the runtime role what serving needs.
+/// Applies missing migrations as the owner, and grants the runtime role what serving needs. Waits up to `wait` for a database that does not
+/// answer. A schema that is newer than this program stays as it is.
 ///
 /// # Errors
 /// [`AppError`]; what was applied before the failing migration stays.
-pub async fn migrate(settings: &Settings) -> Result<Migrated, AppError> {
+pub async fn migrate(settings: &Settings, wait: Duration) -> Result<Migrated, AppError> {
     let owner_dsn = settings.database.owner()?;
     let owner = vault::pool(settings, owner_dsn, "aether-vault migrate")?;
+    let found = answered(&owner, wait).await?;
+    if found.applied > found.known {
+        return Ok(Migrated {
+            applied: Vec::new(),
+            version: found.applied,
+            known: found.known,
+            granted_to: None,
+        });
+    }
     let applied = run(&owner).await?;
     let runtime = settings.database.url.as_ref().and_then(crate::settings::Dsn::user);
     let granted_to = runtime.filter(|role| Some(role) != owner_dsn.user().as_ref());
     if let Some(role) = &granted_to {
         grant_runtime(&owner, role).await?;
     }
-    let version = state(&owner).await?.applied;
+    let now = state(&owner).await?;
     owner.close().await;
     Ok(Migrated {
         applied,
-        version,
+        version: now.applied,
+        known: now.known,
         granted_to,
     })
+}
+
+/// Where the schema stands, once the database says so.
+async fn answered(owner: &Pool, wait: Duration) -> Result<SchemaState, AppError> {
+    let retry = async {
+        loop {
+            match state(owner).await {
+                Err(error) if error.is_unavailable() => tokio::time::sleep(RETRY).await,
+                answer => return answer,
+            }
+        }
+    };
+    match tokio::time::timeout(wait, retry).await {
+        Ok(answer) => Ok(answer?),
+        // Once more, for its error.
+        Err(_) => Ok(state(owner).await?),
+    }
 }
 
 /// Makes a root key in a new file, mode 0600; answers its id.

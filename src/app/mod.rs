@@ -8,6 +8,7 @@ mod controller;
 mod doctor;
 mod files;
 mod process;
+mod setup;
 mod vault;
 
 pub use administration::{
@@ -16,6 +17,9 @@ pub use administration::{
 pub use api::api;
 pub use controller::controller;
 pub use doctor::{Finding, Outcome, examine};
+pub use setup::{DatabaseRole, Kept, keep_administrator, keep_certificate, keep_database_role, keep_root_key};
+
+pub use crate::k8s::kept_secret::SecretName;
 
 use crate::lifecycle::PartDied;
 use crate::service;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use clap::Args;
@@ -29,6 +30,9 @@ pub(super) struct GetArgs {
     /// Print values
     #[arg(long)]
     show: bool,
+    /// Print nothing, and compare the key's value with this file, such as a mounted Secret's; exit code 5 if they differ
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "show")]
+    same_as: Option<PathBuf>,
     #[command(flatten)]
     session: SessionArgs,
 }
@@ -70,6 +74,9 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
         if args.show {
             return write_raw(&value);
         }
+        if let Some(file) = &args.same_as {
+            return compare(&value, file, key, version);
+        }
         values = BTreeMap::from([(key.clone(), value)]);
     }
     println!("{}  version {version}", args.path);
@@ -107,13 +114,32 @@ fn keys(values: &BTreeMap<String, Value>) -> String {
     values.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
+impl Value {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+fn compare(value: &Value, file: &Path, key: &str, version: i64) -> Result<(), Failure> {
+    let content = std::fs::read(file)
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))?;
+    if content.as_slice() == value.as_bytes() {
+        println!("{} holds '{key}' of version {version}", file.display());
+        return Ok(());
+    }
+    Err(Failure {
+        code: code::CONFLICT,
+        message: format!("{} differs from '{key}' of version {version}", file.display()),
+    })
+}
+
 fn write_raw(value: &Value) -> Result<(), Failure> {
-    let bytes = match value {
-        Value::Text(text) => text.as_bytes(),
-        Value::Bytes(bytes) => bytes,
-    };
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)
+    out.write_all(value.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| Failure::new(format!("cannot write: {error}")))
 }

@@ -4,17 +4,23 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::SettingsArgs;
 use super::failure::Failure;
-use crate::app;
+use super::{SettingsArgs, block_on};
+use crate::app::{self, SecretName};
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
-    /// Make a root key in a new file. Without this file the database cannot be read: keep a copy where the database's backups are not
+    /// Make a root key in a new file or Kubernetes Secret. Without it the database cannot be read: keep a copy where the database's backups are not
     Init {
         /// The file to make; an existing one is never touched
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
+        #[arg(long, value_name = "FILE", required_unless_present = "kubernetes_secret")]
+        file: Option<PathBuf>,
+        /// The Kubernetes Secret to make instead of a file; an existing one is never touched
+        #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "file")]
+        kubernetes_secret: Option<SecretName>,
+        /// The key of the Secret
+        #[arg(long, value_name = "KEY", default_value = "root.key", requires = "kubernetes_secret")]
+        secret_key: String,
     },
     /// Print the ids of the root keys in a file, the one in use first
     List {
@@ -26,7 +32,19 @@ pub(super) enum KeysCommand {
 
 pub(super) fn run(settings: &SettingsArgs, command: KeysCommand) -> Result<(), Failure> {
     match command {
-        KeysCommand::Init { file } => {
+        KeysCommand::Init {
+            kubernetes_secret: Some(at),
+            secret_key,
+            ..
+        } => match block_on(async { Ok(app::keep_root_key(&at, &secret_key).await?) })? {
+            Some(id) => {
+                println!("{id}");
+                eprintln!("{}", back_it_up(&at, &secret_key));
+            }
+            None => println!("Secret {at} is there; it stays as it is"),
+        },
+        KeysCommand::Init { file, .. } => {
+            let file = file.ok_or_else(|| Failure::usage("give --file or --kubernetes-secret"))?;
             let id = app::make_root_key(&file)?;
             println!("{id}");
             eprintln!(
@@ -45,4 +63,20 @@ pub(super) fn run(settings: &SettingsArgs, command: KeysCommand) -> Result<(), F
         }
     }
     Ok(())
+}
+
+fn back_it_up(at: &SecretName, key: &str) -> String {
+    let SecretName { namespace, name } = at;
+    let jsonpath = key.replace('.', "\\.");
+    format!(
+        "
+=====================================================================================
+  BACK UP THE ROOT KEY NOW. It is in Secret {at} and nowhere else.
+  Without it nothing in the database can be read, and nobody can help.
+
+  kubectl -n {namespace} get secret {name} -o jsonpath='{{.data.{jsonpath}}}' | base64 -d > root.key
+
+  Keep the copy offline or in another system, never beside the database's backups.
+====================================================================================="
+    )
 }

@@ -25,6 +25,7 @@ mod put;
 mod roots;
 mod serve;
 mod settings;
+mod setup;
 mod syncs;
 
 use std::path::PathBuf;
@@ -97,10 +98,13 @@ enum Command {
     /// Reconcile the custom resources of a Kubernetes cluster
     Controller(serve::ControllerArgs),
     /// Bring the database schema up to date, as its owner
-    Migrate,
+    Migrate(migrate::MigrateArgs),
     /// Make and look at root keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Make what an installation on Kubernetes needs, where it is absent
+    #[command(subcommand)]
+    Setup(setup::SetupCommand),
     /// Hand a namespace's records to the namespace of today
     #[command(subcommand)]
     Roots(roots::RootsCommand),
@@ -154,8 +158,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Api(args) => serve::api(settings, &args),
         Command::Controller(args) => serve::controller(settings, &args),
-        Command::Migrate => migrate::run(settings),
+        Command::Migrate(args) => migrate::run(settings, &args),
         Command::Keys(command) => keys::run(settings, command),
+        Command::Setup(command) => setup::run(settings, command),
         Command::Roots(command) => roots::run(settings, command),
         Command::Clusters(command) => clusters::run(settings, command),
         Command::Syncs(command) => syncs::run(settings, command),

@@ -15,4 +15,5 @@ pub mod mac;
 pub mod password;
 pub mod provider;
 pub mod random;
+pub mod server_certificate;
 pub mod token;

@@ -5,7 +5,7 @@ mod file;
 
 use std::sync::Arc;
 
-pub use file::{FileKeyProvider, KeyFileError, generate_file};
+pub use file::{FileKeyProvider, KeyFileError, generate_file, generate_text};
 
 use super::keys::{RootKey, RootKeyId};
 

@@ -4,5 +4,6 @@
 pub mod controller;
 pub mod crd;
 pub mod identity;
+pub mod kept_secret;
 pub mod metrics;
 pub mod settings;

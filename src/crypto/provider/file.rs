@@ -196,8 +196,8 @@ pub fn generate_file(path: &Path) -> Result<RootKeyId, KeyFileError> {
         .open(path)
         .map_err(write_fault)
         .map_err(failed)?;
-    let id = RootKeyId::generate();
-    let written = write_key(&mut file, id).and_then(|()| sync_folder(path));
+    let (id, text) = generate_text();
+    let written = write_key(&mut file, &text).and_then(|()| sync_folder(path));
     match written {
         Ok(()) => Ok(id),
         Err(error) => {
@@ -208,13 +208,20 @@ pub fn generate_file(path: &Path) -> Result<RootKeyId, KeyFileError> {
     }
 }
 
-fn write_key(file: &mut File, id: RootKeyId) -> io::Result<()> {
+/// The content of a new key file with one fresh key, for a Kubernetes Secret that is mounted as one; and the key's id.
+#[must_use]
+pub fn generate_text() -> (RootKeyId, Zeroizing<String>) {
+    let id = RootKeyId::generate();
     let key = KeyBytes::generate();
     let mut text = Zeroizing::new(String::with_capacity(512));
     text.push_str("# Root key of an Aether Vault. Without it nothing that the vault holds can be read: keep a copy in a safe place.\n");
     text.push_str(&format!("{TAG}.{id}."));
     URL_SAFE_NO_PAD.encode_string(key.expose(), &mut text);
     text.push('\n');
+    (id, text)
+}
+
+fn write_key(file: &mut File, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

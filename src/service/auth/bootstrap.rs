@@ -36,8 +36,42 @@ impl Auth<'_> {
     /// # Errors
     /// [`crate::service::error::Reason::Internal`] if the file cannot be written, and those of the store.
     pub async fn bootstrap(&self, credential_file: &Path) -> Result<Bootstrapped> {
+        self.make_first(token::one_time_password(), |password| {
+            write_credential(credential_file, password).map_err(|error| {
+                Error::internal(format!(
+                    "the first administrator's one-time password cannot be written to {}: {error}; \
+                     set bootstrap.credential_file to a place that this process can write",
+                    credential_file.display()
+                ))
+            })
+        })
+        .await
+    }
+
+    /// The same with a one-time password that the caller made, and keeps for whoever is to log in first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn bootstrap_with(&self, one_time_password: SecretString) -> Result<Bootstrapped> {
+        self.make_first(one_time_password, |_| Ok(())).await
+    }
+
+    /// Whether the vault has no user yet.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_new(&self) -> Result<bool> {
+        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
+        Ok(!users::any_locked(&mut tx).await.map_err(store_failed)?)
+    }
+
+    /// `keep` gets the password before the commit, while nobody else can make an administrator.
+    async fn make_first(
+        &self,
+        password: SecretString,
+        keep: impl FnOnce(&SecretString) -> Result<()>,
+    ) -> Result<Bootstrapped> {
         let now = self.vault.clock.now();
-        let password = token::one_time_password();
         // Hashing takes its time, and no transaction waits for it.
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
         if users::any_locked(&mut tx).await.map_err(store_failed)? {
@@ -62,13 +96,7 @@ impl Auth<'_> {
         audit::insert(&mut tx, &ctx.entry(Action::Bootstrap, FIRST_ADMIN))
             .await
             .map_err(store_failed)?;
-        write_credential(credential_file, &password).map_err(|error| {
-            Error::internal(format!(
-                "the first administrator's one-time password cannot be written to {}: {error}; \
-                 set bootstrap.credential_file to a place that this process can write",
-                credential_file.display()
-            ))
-        })?;
+        keep(&password)?;
         store::commit(tx).await.map_err(store_failed)?;
         Ok(Bootstrapped::Yes)
     }

@@ -6,6 +6,7 @@ mod leadership;
 mod namespaced_roles;
 mod ownership;
 mod policy;
+mod setup;
 mod status;
 mod sync;
 mod workloads;
