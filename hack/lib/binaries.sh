@@ -5,12 +5,13 @@
 MODULES=$HACK/k8s
 CONTROL_PLANE_BINARIES=(etcd kube-apiserver kube-controller-manager kubectl)
 NODE_BINARIES=(kube-scheduler kubelet kube-proxy coredns)
+CHART_BINARIES=(helm helm-unittest kubeconform)
 
 # binary_module NAME: the folder below hack/k8s whose go.mod names the package.
 binary_module() {
   case $1 in
-    etcd | coredns) printf '%s' "$1" ;;
-    *) printf 'kubernetes' ;;
+    kube-* | kubelet | kubectl) printf 'kubernetes' ;;
+    *) printf '%s' "$1" ;;
   esac
 }
 
@@ -18,6 +19,10 @@ binary_package() {
   case $1 in
     etcd) printf 'go.etcd.io/etcd/server/v3' ;;
     coredns) printf 'github.com/coredns/coredns' ;;
+    helm) printf 'helm.sh/helm/v4/cmd/helm' ;;
+    helm-unittest) printf 'github.com/helm-unittest/helm-unittest/cmd/helm-unittest' ;;
+    kubeconform) printf 'github.com/yannh/kubeconform/cmd/kubeconform' ;;
+    metrics-server) printf 'sigs.k8s.io/metrics-server/cmd/metrics-server' ;;
     *) printf 'k8s.io/kubernetes/cmd/%s' "$1" ;;
   esac
 }
@@ -26,7 +31,8 @@ binary_package() {
 binary_version() {
   local module
   module=$(binary_package "$1")
-  [ "$(binary_module "$1")" = kubernetes ] && module=k8s.io/kubernetes
+  if [ "$(binary_module "$1")" = kubernetes ]; then module=k8s.io/kubernetes; fi
+  module=${module%/cmd/*}
   sed -n "s|.*[[:space:]]$module \(v[^ ]*\).*|\1|p" "$MODULES/$(binary_module "$1")/go.mod" | head -n 1
 }
 

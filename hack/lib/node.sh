@@ -115,7 +115,7 @@ cgroups_delete() {
 
 # fill TEMPLATE: the file with its @NAME@ marks replaced.
 fill() {
-  sed -e "s|@PAUSE_IMAGE@|$PAUSE_IMAGE|; s|@COREDNS_IMAGE@|$COREDNS_IMAGE|; s|@POD_CIDR@|$POD_CIDR|; s|@DNS_IP@|$DNS_IP|" \
+  sed -e "s|@PAUSE_IMAGE@|$PAUSE_IMAGE|; s|@COREDNS_IMAGE@|$COREDNS_IMAGE|; s|@POD_CIDR@|$POD_CIDR|; s|@DNS_IP@|$DNS_IP|; s|@METRICS_SERVER_IMAGE@|$METRICS_SERVER_IMAGE|" \
     -e "s|@CGROUP@|$CGROUP|; s|@CNI_BIN@|$(cni_folder)|; s|@SNAPSHOTTER@|$(snapshotter)|" "$HACK/node/$1"
 }
 
@@ -175,4 +175,14 @@ node_up() {
 enter_node() {
   namespaces_ready 2>/dev/null || die "the cluster $DIR has no running node: 'hack/cluster up --node'"
   in_node "$@"
+}
+
+# metrics_up: the metrics server, for whoever tries the HPA. Its first figures take some 20 s.
+metrics_up() {
+  binaries_ensure metrics-server
+  [ -f "$(metrics_server_archive)" ] || image_of_binary "$METRICS_SERVER_IMAGE" "$(binary metrics-server)" "$(metrics_server_archive)"
+  in_node ctr --namespace k8s.io images list -q | grep -x "$METRICS_SERVER_IMAGE" >/dev/null || image_import "$(metrics_server_archive)"
+  fill metrics-server.yaml >"$DIR/conf/metrics-server.yaml"
+  kubectl apply --server-side -f "$DIR/conf/metrics-server.yaml" >/dev/null
+  kubectl -n kube-system rollout status deployment/metrics-server --timeout=120s >/dev/null || die "the metrics server does not start: see 'kubectl -n kube-system describe pods'"
 }

@@ -15,6 +15,9 @@ pub(super) enum KeysCommand {
         /// The file to make; an existing one is never touched
         #[arg(long, value_name = "FILE", required_unless_present = "kubernetes_secret")]
         file: Option<PathBuf>,
+        /// Leave an existing file as it is, and succeed
+        #[arg(long, requires = "file")]
+        if_absent: bool,
         /// The Kubernetes Secret to make instead of a file; an existing one is never touched
         #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "file")]
         kubernetes_secret: Option<SecretName>,
@@ -43,8 +46,15 @@ pub(super) fn run(settings: &SettingsArgs, command: KeysCommand) -> Result<(), F
             }
             None => println!("Secret {at} is there; it stays as it is"),
         },
-        KeysCommand::Init { file, .. } => {
+        KeysCommand::Init { file, if_absent, .. } => {
             let file = file.ok_or_else(|| Failure::usage("give --file or --kubernetes-secret"))?;
+            if if_absent && file.exists() {
+                // Told now if it is no key file, rather than by the server.
+                for id in app::root_key_ids(&file)? {
+                    println!("{id}");
+                }
+                return Ok(());
+            }
             let id = app::make_root_key(&file)?;
             println!("{id}");
             eprintln!(

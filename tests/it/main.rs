@@ -15,5 +15,6 @@ mod canary;
 mod fuzz;
 mod http;
 mod k8s;
+mod rights;
 mod service;
 mod support;

@@ -97,6 +97,22 @@ async fn a_root_key_is_made_once_and_never_overwritten() {
 }
 
 #[tokio::test]
+async fn a_root_key_file_that_is_there_stays() {
+    let database = TestDatabase::new().await;
+    let installation = Installation::new(&database.runtime_dsn, &database.owner_dsn);
+    let file = installation.folder().join("own.key");
+    let init = |more: &[&str]| {
+        let file = file.display().to_string();
+        let output = installation.run(&[&["keys", "init", "--file", &file], more].concat());
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (made, id) = init(&["--if-absent"]);
+    assert!(made);
+    assert_eq!(init(&["--if-absent"]), (true, id));
+    assert!(!init(&[]).0, "without the flag it is an error");
+}
+
+#[tokio::test]
 async fn somebody_elses_secret_is_left_alone() {
     let stage = Stage::new().await;
     let foreign: Secret = serde_json::from_value(json!({
