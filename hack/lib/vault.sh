@@ -51,6 +51,7 @@ metrics:
   listen: 127.0.0.1:$(port_of "$DIR/ports" api-metrics)
 auth:
   access_token_ttl: 12h
+  session_idle_ttl: 12h
 bootstrap:
   credential_file: $DIR/admin-credential
 controller:

@@ -10,7 +10,7 @@ use super::AppError;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::password::Argon2Settings;
 use crate::crypto::provider::FileKeyProvider;
-use crate::service::auth::{PasswordSettings, TokenSettings, WorkloadSettings};
+use crate::service::auth::{PasswordSettings, SecondFactorSettings, SessionSettings, TokenSettings, WorkloadSettings};
 use crate::service::context::SystemClock;
 use crate::service::door::TokenReviewer;
 use crate::service::error::Reason;
@@ -114,6 +114,14 @@ fn config(
             ttl: settings.auth.access_token_ttl.get(),
         },
         passwords: passwords(&settings.auth),
+        sessions: SessionSettings {
+            idle_ttl: settings.auth.session_idle_ttl.get(),
+            ttl: settings.auth.session_ttl.get(),
+        },
+        second_factor: SecondFactorSettings {
+            required_roles: settings.auth.second_factor.required_roles.clone(),
+            issuer: settings.auth.second_factor.issuer.clone(),
+        },
         api_key_max_ttl: settings.auth.api_key_max_ttl.get(),
         workloads: WorkloadSettings {
             audience: settings.auth.kubernetes.audience.clone(),

@@ -14,6 +14,12 @@ const TEXT_CHARS: usize = 600;
 pub enum Action {
     /// A person logged in.
     Login,
+    /// A login passed its first factor and waits for the second.
+    FirstFactor,
+    /// A second factor was shown to a login that waits for it.
+    SecondFactor,
+    /// A session went on by its refresh token.
+    Refresh,
     /// A workload logged in.
     WorkloadLogin,
     /// A cluster published what it signs service account tokens with.
@@ -100,6 +106,9 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Login => "auth.login",
+            Self::FirstFactor => "auth.first_factor",
+            Self::SecondFactor => "auth.second_factor",
+            Self::Refresh => "auth.refresh",
             Self::WorkloadLogin => "auth.login_workload",
             Self::ClusterIssuer => "cluster.issuer",
             Self::Logout => "auth.logout",

@@ -50,6 +50,7 @@ fn status_of(reason: Reason) -> (StatusCode, &'static str) {
         Reason::TokenInvalid => (StatusCode::UNAUTHORIZED, "The access token is not valid"),
         Reason::TokenExpired => (StatusCode::UNAUTHORIZED, "The access token has expired"),
         Reason::SessionEnded => (StatusCode::UNAUTHORIZED, "The session has ended"),
+        Reason::RefreshTokenInvalid => (StatusCode::UNAUTHORIZED, "The refresh token is worth nothing"),
         Reason::ApiKeyEnded => (StatusCode::UNAUTHORIZED, "The API key has ended"),
         Reason::AddressNotAllowed => (StatusCode::FORBIDDEN, "The API key may not be used from here"),
         Reason::SessionRequired => (StatusCode::FORBIDDEN, "A person's session is needed"),

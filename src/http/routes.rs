@@ -102,6 +102,7 @@ mod tests {
         GET    /docs                        Anyone
         GET    /docs/{*file}                Anyone
         POST   /api/v1/auth/login           Anyone
+        POST   /api/v1/auth/refresh         Anyone
         POST   /api/v1/auth/kubernetes      Anyone
         POST   /api/v1/auth/logout          Session
         GET    /api/v1/me                   Session
@@ -149,7 +150,12 @@ mod tests {
             .collect();
         assert_eq!(
             open.iter().map(|e| e.path).collect::<Vec<_>>(),
-            ["/api/v1/auth/login", "/api/v1/auth/kubernetes", "/api/v1/auth/redeem"]
+            [
+                "/api/v1/auth/login",
+                "/api/v1/auth/refresh",
+                "/api/v1/auth/kubernetes",
+                "/api/v1/auth/redeem"
+            ]
         );
     }
 }

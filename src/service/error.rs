@@ -26,6 +26,8 @@ pub enum Reason {
     TokenExpired,
     /// The session was ended, or its user may no longer act.
     SessionEnded,
+    /// The refresh token was used before, or is not one of ours.
+    RefreshTokenInvalid,
     /// The API key was revoked, is past its end, or its owner may no longer act.
     ApiKeyEnded,
     /// The API key may not be used from this address.
@@ -100,6 +102,7 @@ impl Reason {
             Self::TokenInvalid => "TokenInvalid",
             Self::TokenExpired => "TokenExpired",
             Self::SessionEnded => "SessionEnded",
+            Self::RefreshTokenInvalid => "RefreshTokenInvalid",
             Self::ApiKeyEnded => "ApiKeyEnded",
             Self::AddressNotAllowed => "AddressNotAllowed",
             Self::SessionRequired => "SessionRequired",

@@ -19,6 +19,7 @@ pub struct Metrics {
     pub(super) reads_repeated: IntCounter,
     pub(super) decisions: IntCounterVec,
     pub(super) logins: IntCounterVec,
+    pub(super) refreshes: IntCounterVec,
     pub(super) password_verifications: IntCounter,
     pub(super) feed_passes: IntCounterVec,
     pub(super) feed_changes: IntCounter,
@@ -97,6 +98,11 @@ impl Metrics {
                 &["capability", "effect"],
             )?,
             logins: counters("aether_vault_logins_total", "Attempts to log in.", &["result"])?,
+            refreshes: counters(
+                "aether_vault_refreshes_total",
+                "Refresh tokens that were sent; 'reused' ended a session.",
+                &["result"],
+            )?,
             password_verifications: counter(
                 "aether_vault_password_verifications_total",
                 "Argon2 verifications, made alike for known and unknown users.",

@@ -6,7 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Vault;
 use super::failure::store_failed;
-use crate::store::{api_keys, audit, changes, cluster_namespaces, login_attempts, one_time_tokens, sessions};
+use crate::store::{
+    api_keys, audit, changes, cluster_namespaces, login_attempts, login_challenges, one_time_tokens, sessions,
+};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(600);
@@ -42,6 +44,7 @@ impl Vault {
         sessions::prune(&self.pool).await.map_err(store_failed)?;
         cluster_namespaces::prune(&self.pool).await.map_err(store_failed)?;
         api_keys::prune(&self.pool).await.map_err(store_failed)?;
+        login_challenges::prune(&self.pool).await.map_err(store_failed)?;
         login_attempts::prune(&self.pool).await.map_err(store_failed)?;
         one_time_tokens::prune(&self.pool).await.map_err(store_failed)?;
         Ok(())

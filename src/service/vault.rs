@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::audit::AuditCommitter;
 use super::auth::{
-    Auth, KeyUse, PasswordPool, PasswordSettings, TokenSettings, Tokens, VerifiedKey, WorkloadSettings, Workloads,
+    Auth, KeyUse, PasswordPool, PasswordSettings, SecondFactorSettings, SessionSettings, TokenSettings, Tokens,
+    VerifiedKey, WorkloadSettings, Workloads,
 };
 use super::authority::Authority;
 use super::cache::RecordCache;
@@ -45,6 +46,10 @@ pub struct VaultConfig {
     pub tokens: TokenSettings,
     /// How passwords are hashed.
     pub passwords: PasswordSettings,
+    /// How long sessions of people last.
+    pub sessions: SessionSettings,
+    /// Who needs a second factor.
+    pub second_factor: SecondFactorSettings,
     /// For how long an API key may be made.
     pub api_key_max_ttl: Duration,
     /// How workloads log in.
@@ -75,6 +80,8 @@ pub struct Vault {
     pub(super) feed: Feed,
     pub(super) tokens: Tokens,
     pub(super) passwords: PasswordPool,
+    pub(super) sessions: SessionSettings,
+    pub(super) second_factor: SecondFactorSettings,
     listen_dsn: String,
 }
 
@@ -99,6 +106,8 @@ impl Vault {
             keyring,
             tokens,
             passwords,
+            sessions,
+            second_factor,
             api_key_max_ttl,
             workloads,
             cache_bytes,
@@ -124,6 +133,8 @@ impl Vault {
             feed: Feed::new(),
             tokens,
             passwords: PasswordPool::new(&passwords, metrics.clone())?,
+            sessions,
+            second_factor,
             listen_dsn,
             pool,
             clock,

@@ -82,6 +82,41 @@ impl Settings {
             &seconds(86_400),
         );
         problems.range(
+            "auth.session_idle_ttl",
+            &auth.session_idle_ttl,
+            &seconds(60),
+            &seconds(30 * 86_400),
+        );
+        problems.range(
+            "auth.session_ttl",
+            &auth.session_ttl,
+            &seconds(300),
+            &seconds(365 * 86_400),
+        );
+        if auth.access_token_ttl > auth.session_idle_ttl {
+            problems.add(
+                "auth.access_token_ttl",
+                "is longer than auth.session_idle_ttl: sessions would end before their first token; raise that one, or lower this",
+            );
+        }
+        if auth.session_idle_ttl > auth.session_ttl {
+            problems.add(
+                "auth.session_idle_ttl",
+                "is longer than auth.session_ttl, past which no session goes on; lower it",
+            );
+        }
+        let issuer = &auth.second_factor.issuer;
+        if issuer.trim().is_empty()
+            || issuer.chars().count() > 64
+            || issuer.contains(':')
+            || issuer.chars().any(char::is_control)
+        {
+            problems.add(
+                "auth.second_factor.issuer",
+                "must be 1 to 64 characters on one line, without ':'",
+            );
+        }
+        problems.range(
             "auth.api_key_max_ttl",
             &auth.api_key_max_ttl,
             &seconds(3600),

@@ -21,6 +21,7 @@ pub use human::{ByteSize, HumanDuration};
 pub use layers::{Origin, Overrides};
 pub use load::{DEFAULT_FILE, Loaded};
 
+use crate::domain::actor::Role;
 use crate::domain::limits::MAX_BODY_BYTES;
 
 /// Why settings cannot be used. Each problem names a setting, where it was set and what to do.
@@ -269,8 +270,14 @@ impl Default for Metrics {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// Life of an access token and its session: 1m to 24h.
+    /// Life of an access token: 1m to 24h, and not longer than `session_idle_ttl`.
     pub access_token_ttl: HumanDuration,
+    /// How long a session lasts without being refreshed: 1m to 30d.
+    pub session_idle_ttl: HumanDuration,
+    /// How long a session lasts in any case: 5m to 365d.
+    pub session_ttl: HumanDuration,
+    /// Who needs a second factor.
+    pub second_factor: SecondFactor,
     /// `iss` of tokens: this installation.
     pub issuer: String,
     /// `aud` of tokens.
@@ -287,11 +294,33 @@ impl Default for Auth {
     fn default() -> Self {
         Self {
             access_token_ttl: HumanDuration::from_secs(600),
+            session_idle_ttl: HumanDuration::from_secs(3600),
+            session_ttl: HumanDuration::from_secs(12 * 3600),
+            second_factor: SecondFactor::default(),
             issuer: "aether-vault".to_owned(),
             audience: "aether-vault".to_owned(),
             api_key_max_ttl: HumanDuration::from_secs(365 * 86_400),
             kubernetes: KubernetesLogin::default(),
             argon2: Argon2::default(),
+        }
+    }
+}
+
+/// Who needs a second factor, beside those who have one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecondFactor {
+    /// Roles whose log-ins need one: `admin`, `auditor`, `user`.
+    pub required_roles: Vec<Role>,
+    /// What authenticators show beside the user's name: this installation.
+    pub issuer: String,
+}
+
+impl Default for SecondFactor {
+    fn default() -> Self {
+        Self {
+            required_roles: Vec::new(),
+            issuer: "Aether Vault".to_owned(),
         }
     }
 }

@@ -11,12 +11,15 @@ use super::pool::Pool;
 pub enum Factor {
     /// The password.
     Password,
+    /// Codes of an authenticator, and recovery codes (R5).
+    SecondFactor,
 }
 
 impl Factor {
     fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
+            Self::SecondFactor => "second_factor",
         }
     }
 }

@@ -82,21 +82,48 @@ pub async fn groups_of(pool: &Pool, user_id: Uuid) -> StoreResult<Vec<(String, O
         .collect())
 }
 
-/// Begins a session of `seconds`; answers its end by the database's clock.
+/// A session to begin.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSession<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// The user's id.
+    pub user_id: Uuid,
+    /// `password`, `passkey`, `sso` or `device`.
+    pub method: &'a str,
+    /// When a second factor was shown.
+    pub second_factor_at: Option<Timestamp>,
+    /// The client's address.
+    pub client: Option<&'a str>,
+    /// The client's name for itself, fit to be stored.
+    pub user_agent: Option<&'a str>,
+    /// Seconds after which it ends unless it is used.
+    pub idle_seconds: f64,
+    /// Seconds after which it ends in any case.
+    pub seconds: f64,
+}
+
+/// Begins a session; answers, by the database's clock, when it ends unless it is used and when in any case.
 ///
 /// # Errors
 /// [`super::StoreError`].
-pub async fn insert(tx: &mut Tx<'_>, id: Uuid, user_id: Uuid, seconds: f64) -> StoreResult<Timestamp> {
-    let end = sqlx::query_scalar!(
-        r#"INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, now() + make_interval(secs => $3))
-           RETURNING expires_at AS "end: jiff_sqlx::Timestamp""#,
-        id,
-        user_id,
-        seconds,
+pub async fn insert(tx: &mut Tx<'_>, new: &NewSession<'_>) -> StoreResult<(Timestamp, Timestamp)> {
+    let ends = sqlx::query!(
+        r#"INSERT INTO sessions (id, user_id, method, second_factor_at, client, user_agent, expires_at, ends_at)
+           VALUES ($1, $2, $3, ($4::text)::timestamptz, $5, $6, now() + make_interval(secs => least($7::float8, $8::float8)), now() + make_interval(secs => $8::float8))
+           RETURNING expires_at AS "expires_at: jiff_sqlx::Timestamp", ends_at AS "ends_at: jiff_sqlx::Timestamp""#,
+        new.id,
+        new.user_id,
+        new.method,
+        new.second_factor_at.map(|at| at.to_string()),
+        new.client,
+        new.user_agent,
+        new.idle_seconds,
+        new.seconds,
     )
     .fetch_one(&mut **tx)
     .await?;
-    Ok(end.to_jiff())
+    Ok((ends.expires_at.to_jiff(), ends.ends_at.to_jiff()))
 }
 
 /// Ends a session; `false` if it was ended before.

@@ -1,18 +1,15 @@
-//! `POST /api/v1/auth/login`: from a name and a password to an access token.
+//! `POST /api/v1/auth/login`: from a name and a password to a session, or to a challenge for its second factor.
 
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{self, HeaderValue};
-use axum::response::IntoResponse;
+use axum::response::Response;
 use axum::routing::post;
-use bytes::Bytes;
-use jiff::Timestamp;
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use secrecy::SecretString;
+use serde::Deserialize;
 
+use super::session_tokens::{ChallengeView, SessionTokensView, logged_in};
 use crate::http::Api;
 use crate::http::body::{Form, Json};
 use crate::http::openapi::Operation;
@@ -29,7 +26,8 @@ pub(super) fn endpoint() -> Endpoint {
         post(login),
         Operation::new("Log in with a password")
             .takes::<Credentials>()
-            .answers::<TokenView<'_>>(StatusCode::OK),
+            .answers::<SessionTokensView<'_>>(StatusCode::OK)
+            .answers::<ChallengeView<'_>>(StatusCode::ACCEPTED),
     )
 }
 
@@ -48,36 +46,17 @@ impl Form for Credentials {
     const LIMIT: usize = 8 << 10;
 }
 
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Token")]
-#[serde(rename_all = "camelCase")]
-struct TokenView<'a> {
-    token: &'a str,
-    token_type: &'static str,
-    expires_at: Timestamp,
-}
-
 async fn login(
     State(api): State<Api>,
     Extension(info): Extension<RequestInfo>,
     Query(NoParameters {}): Query<NoParameters>,
     Json(credentials): Json<Credentials>,
-) -> Result<impl IntoResponse> {
+) -> Result<Response> {
     let request = LoginRequest {
         name: credentials.username,
         password: SecretString::from(credentials.password),
         new_password: credentials.new_password.map(SecretString::from),
     };
-    let token = api.vault().auth().login(request, info).await?;
-    let view = TokenView {
-        token: token.token.expose_secret(),
-        token_type: "Bearer",
-        expires_at: token.expires_at,
-    };
-    // Texts and a time always serialise.
-    let body = Zeroizing::new(serde_json::to_vec(&view).unwrap_or_default());
-    Ok((
-        [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-        Bytes::from_owner(body),
-    ))
+    let outcome = api.vault().auth().login(request, info).await?;
+    Ok(logged_in(&outcome))
 }

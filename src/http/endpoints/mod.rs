@@ -23,6 +23,8 @@ mod policy_write;
 mod record_delete;
 mod record_read;
 mod record_write;
+mod refresh;
+mod session_tokens;
 mod user;
 mod user_create;
 mod user_list;
@@ -39,6 +41,7 @@ pub(super) fn all() -> Vec<Endpoint> {
         openapi::endpoints(),
         vec![
             login::endpoint(),
+            refresh::endpoint(),
             login_kubernetes::endpoint(),
             logout::endpoint(),
             me::endpoint(),

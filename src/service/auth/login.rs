@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use super::begin::{LoggedIn, Method, SecondFactor};
 use super::passwords::check_new_password;
 use super::{Auth, RequestInfo};
-use crate::crypto::random;
 use crate::domain::actor::{Actor, GroupName, Role, UserIdentity};
 use crate::domain::audit::{Action, Outcome};
 use crate::domain::policy::canonical_name;
@@ -16,7 +16,7 @@ use crate::service::failure::store_failed;
 use crate::store::audit::{self, Confirm};
 use crate::store::login_attempts::{self, Factor, Lockout};
 use crate::store::users::{self, UserRow};
-use crate::store::{self, sessions};
+use crate::store::{self, second_factors};
 
 /// Ten attempts, then locks of half a minute up to a quarter of an hour (NIST SP 800-63B, section 5.2.2, asks for 100 at most).
 const LOCKOUT: Lockout = Lockout {
@@ -35,7 +35,7 @@ pub struct LoginRequest {
     pub new_password: Option<SecretString>,
 }
 
-/// An access token.
+/// An access token of a workload, whose session has no refresh token: it logs in again.
 pub struct AccessToken {
     /// The token.
     pub token: SecretString,
@@ -44,19 +44,19 @@ pub struct AccessToken {
 }
 
 impl Auth<'_> {
-    /// Logs in. A one-time password has to be replaced in the same call.
+    /// Logs in: to a session, or to a challenge for the second factor. A one-time password has to be replaced in the same call.
     ///
     /// # Errors
     /// [`Reason::LoginFailed`] for an unknown name, a wrong password and a disabled user alike, after the same work (R3);
     /// [`Reason::PasswordChangeRequired`], [`Reason::PasswordTooWeak`], [`Reason::Busy`], and those of the store.
-    pub async fn login(&self, request: LoginRequest, info: RequestInfo) -> Result<AccessToken> {
+    pub async fn login(&self, request: LoginRequest, info: RequestInfo) -> Result<LoggedIn> {
         let user = match self.look(&request.name, request.password.clone()).await? {
             Looked::Right(user) => user,
             Looked::Wrong(user) => return self.failed(user.as_ref(), &info).await,
         };
         let ctx = self.context_of(&user, &info)?;
         if !user.must_change_password {
-            return self.begin_session(&ctx, &user, None).await;
+            return self.first_factor(&ctx, &user, None).await;
         }
         let Some(new) = request.new_password else {
             self.vault.metrics.logins.with_label_values(&["change_required"]).inc();
@@ -65,7 +65,7 @@ impl Auth<'_> {
         };
         check_new_password(&new, Some(&request.password))?;
         let new_hash = self.vault.passwords.hash(new).await?;
-        self.begin_session(&ctx, &user, Some(&new_hash)).await
+        self.first_factor(&ctx, &user, Some(&new_hash)).await
     }
 
     /// The user whose name and password these are, if that user may log in.
@@ -109,11 +109,14 @@ impl Auth<'_> {
         })
     }
 
-    /// Begins a session in one transaction with its audit entry; an answer that is an error leaves none behind (R11).
-    async fn begin_session(&self, ctx: &OpContext, user: &UserRow, new_hash: Option<&str>) -> Result<AccessToken> {
-        let session = random::uuid_v7(ctx.now());
-        let token = self.vault.tokens.issue(user.id, session, ctx.now())?;
+    /// The first factor is right: goes on in one transaction with whatever else the login changes (R11).
+    async fn first_factor(&self, ctx: &OpContext, user: &UserRow, new_hash: Option<&str>) -> Result<LoggedIn> {
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
+        let standing = second_factors::hold(&mut tx, user.id).await.map_err(store_failed)?;
+        // The password that was verified may have been replaced by now.
+        if standing.is_none_or(|standing| standing.password_hash != user.password_hash) {
+            return Err(login_failed());
+        }
         if let Some(new_hash) = new_hash {
             let replaced = users::replace_password(&mut tx, user.id, user.password_hash.as_deref(), new_hash).await;
             if !replaced.map_err(store_failed)? {
@@ -121,24 +124,14 @@ impl Auth<'_> {
             }
             let entry = ctx.entry(Action::PasswordChange, &user.name);
             audit::insert(&mut tx, &entry).await.map_err(store_failed)?;
-            sessions::revoke_all_of(&mut tx, user.id).await.map_err(store_failed)?;
         }
-        let expires_at = sessions::insert(&mut tx, session, user.id, self.vault.tokens.ttl().as_secs_f64())
-            .await
-            .map_err(store_failed)?;
         login_attempts::forget(&mut tx, user.id, Factor::Password)
             .await
             .map_err(store_failed)?;
-        users::logged_in(&mut tx, user.id).await.map_err(store_failed)?;
-        audit::insert(&mut tx, &ctx.entry(Action::Login, &user.name))
-            .await
-            .map_err(store_failed)?;
-        store::commit(tx).await.map_err(store_failed)?;
-        self.vault.metrics.logins.with_label_values(&["ok"]).inc();
-        Ok(AccessToken { token, expires_at })
+        self.proceed(tx, ctx, Method::Password, SecondFactor::Open).await
     }
 
-    async fn failed(&self, user: Option<&UserRow>, info: &RequestInfo) -> Result<AccessToken> {
+    async fn failed(&self, user: Option<&UserRow>, info: &RequestInfo) -> Result<LoggedIn> {
         self.vault.metrics.logins.with_label_values(&["failed"]).inc();
         // What was sent as a name may be a password typed into the wrong field: only names that exist are written down.
         let name = user.map_or("unknown", |user| user.name.as_str());
@@ -207,7 +200,7 @@ pub(super) fn origin_of(info: &RequestInfo) -> Origin {
     }
 }
 
-fn login_failed() -> Error {
+pub(super) fn login_failed() -> Error {
     Error::new(
         Reason::LoginFailed,
         "the name or the password is wrong, or the account may not log in",

@@ -1,15 +1,18 @@
 //! Who is there: logging in, and turning a token into an [`OpContext`].
 
 mod api_keys;
+mod begin;
 mod bootstrap;
 mod login;
 mod passwords;
+mod refresh;
 mod sessions;
 mod tokens;
 mod workload;
 
 pub use api_keys::{ApiKey, IssuedApiKey, KeyOwner, MAX_OVERLAP_SECONDS, NewApiKey};
 pub(super) use api_keys::{KeyUse, VerifiedKey};
+pub use begin::{IssuedSession, LoggedIn, LoginChallenge, Method, SecondFactorSettings, SessionSettings};
 pub use bootstrap::Bootstrapped;
 pub(super) use login::request_context;
 pub use login::{AccessToken, LoginRequest};

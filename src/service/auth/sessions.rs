@@ -154,6 +154,6 @@ impl Auth<'_> {
     }
 }
 
-fn ended() -> Error {
+pub(super) fn ended() -> Error {
     Error::new(Reason::SessionEnded, "the session has ended; log in again")
 }

@@ -79,17 +79,12 @@ impl Tokens {
         })
     }
 
-    /// How long a token is good for.
+    /// How long a token of a person is good for.
     pub(super) fn ttl(&self) -> Duration {
         self.settings.ttl
     }
 
-    /// Issues a token for a session.
-    pub(super) fn issue(&self, user: Uuid, session: Uuid, now: Timestamp) -> Result<SecretString> {
-        self.issue_for(user, session, now, self.settings.ttl)
-    }
-
-    /// Issues a token that is good for as long as the caller says.
+    /// Issues a token for a session that is good for as long as the caller says.
     pub(super) fn issue_for(&self, user: Uuid, session: Uuid, now: Timestamp, ttl: Duration) -> Result<SecretString> {
         let claims = Claims {
             iss: self.settings.issuer.clone(),

@@ -27,14 +27,14 @@ async fn log_in(api: &TestApi, name: &str) -> String {
         password: ADMIN_PASSWORD.into(),
         new_password: None,
     };
-    let token = api
+    let outcome = api
         .vault
         .vault
         .auth()
         .login(request, RequestInfo::default())
         .await
         .unwrap();
-    token.token.expose_secret().to_owned()
+    outcome.session().unwrap().token.expose_secret().to_owned()
 }
 
 async fn call_as(api: &TestApi, token: &str, method: &str, uri: &str, body: Option<Value>) -> Answer {

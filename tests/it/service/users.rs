@@ -30,8 +30,8 @@ async fn login(process: &TestVault, name: &str, password: &str) -> Result<Secret
         password: password.into(),
         new_password: None,
     };
-    let token = process.vault.auth().login(request, RequestInfo::default()).await?;
-    Ok(token.token)
+    let outcome = process.vault.auth().login(request, RequestInfo::default()).await?;
+    Ok(outcome.session().unwrap().token)
 }
 
 async fn context(process: &TestVault, token: &SecretString) -> Result<OpContext, Error> {

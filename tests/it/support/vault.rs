@@ -7,9 +7,12 @@ use std::time::Duration;
 use aether_vault::crypto::keyring::Keyring;
 use aether_vault::crypto::password::Argon2Settings;
 use aether_vault::crypto::provider::{FileKeyProvider, generate_file};
+use aether_vault::domain::actor::Role;
 use aether_vault::domain::path::RecordPath;
 use aether_vault::domain::record::RecordData;
-use aether_vault::service::auth::{LoginRequest, PasswordSettings, RequestInfo, TokenSettings, WorkloadSettings};
+use aether_vault::service::auth::{
+    LoginRequest, PasswordSettings, RequestInfo, SecondFactorSettings, SessionSettings, TokenSettings, WorkloadSettings,
+};
 use aether_vault::service::context::{Clock, OpContext};
 use aether_vault::service::door::TokenReviewer;
 use aether_vault::service::error::Result;
@@ -75,20 +78,28 @@ impl TestVault {
 
     /// Opens another process of the same vault, which asks an API server about tokens of workloads.
     pub async fn reviewing(&self, database: &TestDatabase, reviewer: Arc<dyn TokenReviewer>) -> Self {
-        Self::open_as(database, Arc::clone(&self.folder), Some(reviewer))
+        Self::open_as(database, Arc::clone(&self.folder), Some(reviewer), Vec::new())
             .await
             .unwrap()
     }
 
     /// Opens a process with the root key in `folder`.
     pub async fn open_in(database: &TestDatabase, folder: Arc<TempDir>) -> Result<Self> {
-        Self::open_as(database, folder, None).await
+        Self::open_as(database, folder, None, Vec::new()).await
+    }
+
+    /// Opens another process of the same vault, in which logins of these roles need a second factor.
+    pub async fn demanding(&self, database: &TestDatabase, roles: &[Role]) -> Self {
+        Self::open_as(database, Arc::clone(&self.folder), None, roles.to_vec())
+            .await
+            .unwrap()
     }
 
     async fn open_as(
         database: &TestDatabase,
         folder: Arc<TempDir>,
         reviewer: Option<Arc<dyn TokenReviewer>>,
+        required_roles: Vec<Role>,
     ) -> Result<Self> {
         let registry = Registry::new();
         let clock = Arc::new(MovedClock::default());
@@ -117,6 +128,14 @@ impl TestVault {
                 },
                 concurrency: 2,
                 queue: 100,
+            },
+            sessions: SessionSettings {
+                idle_ttl: Duration::from_secs(3600),
+                ttl: Duration::from_secs(12 * 3600),
+            },
+            second_factor: SecondFactorSettings {
+                required_roles,
+                issuer: "Vault of a test".to_owned(),
             },
             api_key_max_ttl: Duration::from_secs(365 * 86_400),
             workloads: WorkloadSettings {
@@ -171,6 +190,8 @@ impl TestVault {
             .auth()
             .login(request, RequestInfo::default())
             .await
+            .unwrap()
+            .session()
             .unwrap()
             .token
     }
