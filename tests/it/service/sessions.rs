@@ -75,7 +75,7 @@ async fn a_session_goes_on_by_tokens_that_are_good_once_and_stored_as_hashes() {
     let entries = database.audit().await;
     let refreshes = entries.iter().filter(|entry| entry.starts_with("auth.refresh allow"));
     assert_eq!(refreshes.count(), 2, "{entries:?}");
-    for rubbish in ["", "avr_", "nonsense", &first.token.expose_secret().to_owned()] {
+    for rubbish in ["", "avr_", "nonsense", first.token.expose_secret()] {
         assert_eq!(
             reason(refresh(&one, &rubbish.into()).await),
             Some(Reason::RefreshTokenInvalid)
@@ -156,7 +156,11 @@ async fn two_processes_that_get_one_token_at_once_leave_one_line_of_successors()
     );
     let live = "SELECT count(*) FROM sessions s JOIN refresh_tokens t ON t.session_id = s.id
                 WHERE t.used_at IS NULL AND s.revoked_at IS NULL";
-    assert_eq!(database.count(live).await, 0);
+    assert_eq!(
+        database.count(live).await,
+        1,
+        "the session that this test has nothing to do with"
+    );
 }
 
 #[tokio::test]
