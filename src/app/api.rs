@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 
 use super::AppError;
 use super::process::{Process, bind};
-use crate::http::{self, Api, Limits, Rate, Rates, ServerOptions, TlsFiles};
+use crate::http::{self, Api, Browsers, Limits, Rate, Rates, ServerOptions, TlsFiles};
 use crate::k8s::identity::KubeTokenReviewer;
 use crate::service::Vault;
 use crate::service::auth::Bootstrapped;
@@ -39,6 +39,10 @@ pub async fn api(settings: &Settings) -> Result<(), AppError> {
         request_timeout: settings.http.request_timeout.get(),
         trusted_proxies: settings.http.trusted_proxies.clone(),
         rates: rates(&settings.http.rate_limits),
+        browsers: Browsers {
+            origins: settings.http.cors_origins.clone(),
+            tls: settings.http.tls.cert_file.is_some(),
+        },
     };
     let router = http::router(Api::new(
         vault,

@@ -8,6 +8,7 @@ mod controller;
 mod doctor;
 mod files;
 mod process;
+mod recover;
 mod setup;
 mod vault;
 
@@ -17,6 +18,7 @@ pub use administration::{
 pub use api::api;
 pub use controller::controller;
 pub use doctor::{Finding, Outcome, examine};
+pub use recover::{recover_administrator, recover_policy, recover_unlock};
 pub use setup::{DatabaseRole, Kept, keep_administrator, keep_certificate, keep_database_role, keep_root_key};
 
 pub use crate::k8s::kept_secret::SecretName;

@@ -7,6 +7,7 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use super::AppError;
+use crate::crypto::breached::BreachedList;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::password::Argon2Settings;
 use crate::crypto::provider::FileKeyProvider;
@@ -51,8 +52,17 @@ pub(super) fn root_keys(settings: &Settings) -> Result<Arc<FileKeyProvider>, App
 
 /// Opens the vault once; for commands.
 pub(super) async fn open_once(settings: &Settings) -> Result<Arc<Vault>, AppError> {
+    open_with(settings, settings.database.runtime()?, "aether-vault command").await
+}
+
+/// Opens the vault once as the owner of its schema; for break-glass.
+pub(super) async fn open_as_owner(settings: &Settings) -> Result<Arc<Vault>, AppError> {
+    open_with(settings, settings.database.owner()?, "aether-vault recover").await
+}
+
+async fn open_with(settings: &Settings, dsn: &Dsn, name: &'static str) -> Result<Arc<Vault>, AppError> {
     let metrics = Metrics::register(&Registry::new()).map_err(|error| AppError::Failed(error.to_string()))?;
-    let pool = pool(settings, settings.database.runtime()?, "aether-vault command")?;
+    let pool = pool(settings, dsn, name)?;
     Ok(Vault::open(config(settings, pool, root_keys(settings)?, metrics, None)?).await?)
 }
 
@@ -113,7 +123,7 @@ fn config(
             audience: settings.auth.audience.clone(),
             ttl: settings.auth.access_token_ttl.get(),
         },
-        passwords: passwords(&settings.auth),
+        passwords: passwords(&settings.auth)?,
         sessions: SessionSettings {
             idle_ttl: settings.auth.session_idle_ttl.get(),
             ttl: settings.auth.session_ttl.get(),
@@ -135,14 +145,19 @@ fn config(
     })
 }
 
-fn passwords(auth: &Auth) -> PasswordSettings {
+fn passwords(auth: &Auth) -> Result<PasswordSettings, AppError> {
     let argon2 = &auth.argon2;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let concurrency = match argon2.concurrency {
         0 => cores.min(PASSWORD_CHECKS),
         set => set as usize,
     };
-    PasswordSettings {
+    let breached = auth.password.breached_file.as_deref().map(|file| {
+        BreachedList::open(file)
+            .map(Arc::new)
+            .map_err(|error| AppError::Failed(format!("auth.password.breached_file: {}: {error}", file.display())))
+    });
+    Ok(PasswordSettings {
         argon2: Argon2Settings {
             memory_kib: argon2.memory_kib,
             iterations: argon2.iterations,
@@ -150,5 +165,7 @@ fn passwords(auth: &Auth) -> PasswordSettings {
         },
         concurrency,
         queue: argon2.queue as usize,
-    }
+        min_chars: auth.password.min_length as usize,
+        breached: breached.transpose()?,
+    })
 }

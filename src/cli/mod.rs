@@ -22,6 +22,7 @@ mod list;
 mod login;
 mod migrate;
 mod put;
+mod recover;
 mod roots;
 mod serve;
 mod settings;
@@ -111,6 +112,9 @@ enum Command {
     /// What workloads of clusters log in with
     #[command(subcommand)]
     Clusters(clusters::ClustersCommand),
+    /// Break-glass, for whoever holds the owner's database URL and the root key: make an administrator, disable a policy, unlock
+    #[command(subcommand)]
+    Recover(recover::RecoverCommand),
     /// Decide about synced Secrets
     #[command(subcommand)]
     Syncs(syncs::SyncsCommand),
@@ -163,6 +167,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Setup(command) => setup::run(settings, command),
         Command::Roots(command) => roots::run(settings, command),
         Command::Clusters(command) => clusters::run(settings, command),
+        Command::Recover(command) => recover::run(settings, command),
         Command::Syncs(command) => syncs::run(settings, command),
         Command::Settings(command) => settings::run(settings, &command),
         Command::Doctor(args) => doctor::run(settings, &args),

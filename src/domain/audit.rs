@@ -46,6 +46,30 @@ pub enum Action {
     UserReset,
     /// An account was unlocked.
     UserUnlock,
+    /// A person changed what they are called, or their address.
+    ProfileChange,
+    /// Groups were listed.
+    GroupList,
+    /// A group or its members were looked at.
+    GroupRead,
+    /// A group was made.
+    GroupCreate,
+    /// A group got another name.
+    GroupRename,
+    /// A group was removed.
+    GroupRemove,
+    /// A user was made a member of a group.
+    GroupMemberAdd,
+    /// A membership was ended.
+    GroupMemberRemove,
+    /// Somebody with the owner's database URL and the root key made an administrator.
+    RecoverAdministrator,
+    /// Such a somebody disabled a policy.
+    RecoverDisablePolicy,
+    /// Such a somebody enabled a policy again.
+    RecoverEnablePolicy,
+    /// Such a somebody unlocked an account.
+    RecoverUnlock,
     /// An API key was made.
     ApiKeyCreate,
     /// An API key got a successor.
@@ -124,6 +148,18 @@ impl Action {
             Self::UserRemove => "user.remove",
             Self::UserReset => "user.reset",
             Self::UserUnlock => "user.unlock",
+            Self::ProfileChange => "profile.change",
+            Self::GroupList => "group.list",
+            Self::GroupRead => "group.read",
+            Self::GroupCreate => "group.create",
+            Self::GroupRename => "group.rename",
+            Self::GroupRemove => "group.remove",
+            Self::GroupMemberAdd => "group.member_add",
+            Self::GroupMemberRemove => "group.member_remove",
+            Self::RecoverAdministrator => "recover.administrator",
+            Self::RecoverDisablePolicy => "recover.policy_disable",
+            Self::RecoverEnablePolicy => "recover.policy_enable",
+            Self::RecoverUnlock => "recover.unlock",
             Self::ApiKeyRevoke => "api_key.revoke",
             Self::ApiKeyList => "api_key.list",
             Self::ApiKeyUse => "api_key.use",

@@ -1,4 +1,4 @@
-//! What every request passes first and every answer last: request id, span, metrics, timeout, panics, problems, security headers.
+//! What every request passes first and every answer last: request id, span, metrics, timeout, panics, problems.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Response;
-use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use futures::FutureExt as _;
@@ -20,7 +20,7 @@ use super::rate_limits::Noted;
 use crate::service::auth::RequestInfo;
 
 /// Carries the request's id in every answer.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The label of requests that no route takes: their paths are the client's to choose.
 const UNMATCHED: &str = "unmatched";
@@ -82,24 +82,11 @@ pub(super) async fn entrance(State(api): State<Api>, mut request: Request, next:
     .instrument(span)
     .await;
     drop(in_flight);
-    protect(response.headers_mut(), request_id);
-    response
-}
-
-/// Answers hold secrets and are for programs: nobody stores them, and no browser makes anything of them.
-fn protect(headers: &mut HeaderMap, request_id: Uuid) {
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    // A page of ours has said what it needs.
-    headers
-        .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     let mut text = Uuid::encode_buffer();
     if let Ok(id) = HeaderValue::from_str(request_id.hyphenated().encode_lower(&mut text)) {
-        headers.insert(REQUEST_ID, id);
+        response.headers_mut().insert(REQUEST_ID, id);
     }
+    response
 }
 
 /// Methods are labels, so only known ones count apart.

@@ -1,11 +1,13 @@
 //! The REST door: axum router, extractors, one file an endpoint, `application/problem+json`.
 //!
 //! Only `app` calls in here; it calls `service` alone. A request passes, in this order: the connection limit and timeouts
-//! ([`server`]), the entrance (request id, rate of the address, span, metrics, timeout, panics, security headers), the route, [`Authenticated`], then path,
+//! ([`server`]), the rules for browsers (preflights, security headers), the entrance (request id, rate of the address, span, metrics,
+//! timeout, panics), the route, [`Authenticated`], then path,
 //! query and body. So nothing of a body is read before its sender is known (R27), except at login.
 
 mod authenticated;
 mod body;
+mod browser;
 mod client_address;
 mod connections;
 mod endpoints;
@@ -14,6 +16,7 @@ mod id;
 mod metrics;
 mod openapi;
 mod operations;
+mod page;
 mod policy_view;
 mod precondition;
 mod problem;
@@ -34,6 +37,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use authenticated::Authenticated;
+pub use browser::Browsers;
 pub use metrics::HttpMetrics;
 pub use operations::operations_router;
 use rate_limits::RateLimits;
@@ -56,6 +60,8 @@ pub struct Limits {
     pub trusted_proxies: Vec<IpNet>,
     /// How often clients may ask.
     pub rates: Rates,
+    /// What browsers may do with the API.
+    pub browsers: Browsers,
 }
 
 /// The OpenAPI description of the API, as it is served and committed.

@@ -7,13 +7,15 @@ use axum::routing::get;
 use prometheus::{Registry, TextEncoder};
 
 use super::Readiness;
+use super::browser::{Browsers, with_rules};
 
 /// The router of the operators' listener.
 pub fn operations_router(registry: Registry, readiness: Readiness) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(async move || readiness.answer().await))
-        .route("/metrics", get(async move || metrics(&registry)))
+        .route("/metrics", get(async move || metrics(&registry)));
+    with_rules(router, &Browsers::default())
 }
 
 fn metrics(registry: &Registry) -> axum::response::Response {

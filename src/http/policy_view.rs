@@ -69,6 +69,9 @@ pub(super) struct PolicyView {
     scope: String,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// Since when 'aether-vault recover' keeps it from counting for anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_at: Option<Timestamp>,
     /// False if this release cannot read it: then everything in its scope is closed.
     readable: bool,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -84,6 +87,7 @@ impl From<Policy> for PolicyView {
             scope: policy.scope,
             created_at: policy.created_at,
             updated_at: policy.updated_at,
+            disabled_at: policy.disabled_at,
             readable: policy.document.is_some(),
             document: policy.document,
         }

@@ -7,6 +7,7 @@ use axum::response::IntoResponse as _;
 use axum::routing::MethodRouter;
 
 use super::Api;
+use super::browser::with_rules;
 use super::endpoints as endpoint_files;
 use super::entrance::entrance;
 use super::openapi::Operation;
@@ -61,7 +62,8 @@ pub fn endpoints() -> Vec<Endpoint> {
 
 /// The router of the API's listener.
 pub fn router(api: Api) -> Router {
-    endpoints()
+    let browsers = api.0.limits.browsers.clone();
+    let router = endpoints()
         .into_iter()
         .fold(Router::new(), |router, endpoint| {
             let handler = match endpoint.access {
@@ -79,8 +81,8 @@ pub fn router(api: Api) -> Router {
             debug_assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
             response
         })
-        .layer(from_fn_with_state(api.clone(), entrance))
-        .with_state(api)
+        .layer(from_fn_with_state(api.clone(), entrance));
+    with_rules(router, &browsers).with_state(api)
 }
 
 #[cfg(test)]
@@ -106,6 +108,7 @@ mod tests {
         POST   /api/v1/auth/kubernetes      Anyone
         POST   /api/v1/auth/logout          Session
         GET    /api/v1/me                   Session
+        PATCH  /api/v1/me                   Session
         GET    /api/v1/me/api-keys          Session
         GET    /api/v1/users/{id}/api-keys  Session
         POST   /api/v1/me/api-keys          Session
@@ -126,6 +129,14 @@ mod tests {
         POST   /api/v1/users/{id}/restore   Session
         POST   /api/v1/users/{id}/reset     Session
         POST   /api/v1/users/{id}/unlock    Session
+        GET    /api/v1/groups               Session
+        POST   /api/v1/groups               Session
+        GET    /api/v1/groups/{id}          Session
+        PATCH  /api/v1/groups/{id}          Session
+        DELETE /api/v1/groups/{id}          Session
+        GET    /api/v1/groups/{id}/members  Session
+        PUT    /api/v1/groups/{id}/members/{user} Session
+        DELETE /api/v1/groups/{id}/members/{user} Session
         POST   /api/v1/auth/redeem          Anyone
         POST   /api/v1/me/password          Session
         POST   /api/v1/undelete/{*path}     Session

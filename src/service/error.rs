@@ -38,6 +38,12 @@ pub enum Reason {
     AdministratorRequired,
     /// There is no such user.
     UserNotFound,
+    /// There is no such group.
+    GroupNotFound,
+    /// The name is another group's.
+    GroupExists,
+    /// The user is no member of the group.
+    MemberNotFound,
     /// The name or the address is another user's.
     UserExists,
     /// Nobody would be left who can administer.
@@ -108,6 +114,9 @@ impl Reason {
             Self::SessionRequired => "SessionRequired",
             Self::AdministratorRequired => "AdministratorRequired",
             Self::UserNotFound => "UserNotFound",
+            Self::GroupNotFound => "GroupNotFound",
+            Self::GroupExists => "GroupExists",
+            Self::MemberNotFound => "MemberNotFound",
             Self::UserExists => "UserExists",
             Self::LastAdministrator => "LastAdministrator",
             Self::OneTimeTokenInvalid => "OneTimeTokenInvalid",

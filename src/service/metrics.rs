@@ -21,6 +21,7 @@ pub struct Metrics {
     pub(super) logins: IntCounterVec,
     pub(super) refreshes: IntCounterVec,
     pub(super) password_verifications: IntCounter,
+    pub(super) password_rehashes: IntCounter,
     pub(super) feed_passes: IntCounterVec,
     pub(super) feed_changes: IntCounter,
     pub(super) policies: IntGauge,
@@ -106,6 +107,10 @@ impl Metrics {
             password_verifications: counter(
                 "aether_vault_password_verifications_total",
                 "Argon2 verifications, made alike for known and unknown users.",
+            )?,
+            password_rehashes: counter(
+                "aether_vault_password_rehashes_total",
+                "Password hashes replaced at a login because the settings of Argon2 changed.",
             )?,
             feed_passes: counters(
                 "aether_vault_feed_passes_total",

@@ -16,6 +16,7 @@ mod maintenance;
 mod metrics;
 pub mod policies;
 pub mod records;
+mod recovery;
 mod reviewer;
 mod upkeep;
 pub mod users;
@@ -23,4 +24,5 @@ mod vault;
 
 pub use local_door::LocalDoor;
 pub use metrics::Metrics;
+pub use recovery::Recovered;
 pub use vault::{Check, Vault, VaultConfig};

@@ -68,6 +68,12 @@ impl Settings {
             ),
             _ => {}
         }
+        if http.cors_origins.iter().any(|origin| !is_origin(origin)) {
+            problems.add(
+                "http.cors_origins",
+                "must hold origins as browsers send them, such as https://console.example.org: a scheme and a host, a port if it is not the usual one, no path and no '*'; http only for this machine",
+            );
+        }
         if http.listen == self.metrics.listen {
             problems.add(
                 "metrics.listen",
@@ -137,6 +143,7 @@ impl Settings {
                 problems.add(key, "must be 1 to 256 characters without spaces");
             }
         }
+        problems.range("auth.password.min_length", &auth.password.min_length, &8, &64);
         let argon2 = &auth.argon2;
         problems.range("auth.argon2.memory_kib", &argon2.memory_kib, &8192, &1_048_576);
         problems.range("auth.argon2.iterations", &argon2.iterations, &1, &20);
@@ -197,6 +204,27 @@ impl Settings {
     }
 }
 
+/// An origin as browsers send it (RFC 6454): nothing that matches several, and nothing in clear from another machine.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, authority)) = text.split_once("://") else {
+        return false;
+    };
+    let (host, port) = match authority.rsplit_once(':').filter(|_| !authority.ends_with(']')) {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let usual = if scheme == "https" { 443 } else { 80 };
+    let port_fits = port.is_none_or(|port| {
+        !port.starts_with('0')
+            && port.bytes().all(|b| b.is_ascii_digit())
+            && port.parse::<u16>().is_ok_and(|port| port != usual)
+    });
+    let label = |label: &str| is_dns_label(label);
+    let named = host.len() <= 253 && host.split('.').all(label);
+    let this_machine = host == "localhost" || host == "127.0.0.1" || host == "[::1]";
+    port_fits && (this_machine || named) && (scheme == "https" || scheme == "http" && this_machine)
+}
+
 fn is_dns_label(name: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
@@ -251,6 +279,37 @@ mod tests {
                 "log.filter"
             ]
         );
+    }
+
+    #[test]
+    fn origins_are_exact() {
+        for origin in [
+            "https://console.example.org",
+            "https://console.example.org:8443",
+            "http://localhost:5173",
+            "http://127.0.0.1:3000",
+            "http://[::1]:3000",
+        ] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for no_origin in [
+            "*",
+            "null",
+            "",
+            "https://*.example.org",
+            "https://example.org/",
+            "https://example.org:443",
+            "https://example.org:0443",
+            "https://example.org:99999",
+            "https://Example.org",
+            "https://user@example.org",
+            "http://example.org",
+            "http://localhost.example.org",
+            "ftp://example.org",
+            "example.org",
+        ] {
+            assert!(!is_origin(no_origin), "{no_origin}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod dsn;
 mod human;
 mod layers;
 mod load;
+mod passwords;
 mod show;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,6 +21,7 @@ pub use dsn::{Dsn, DsnError};
 pub use human::{ByteSize, HumanDuration};
 pub use layers::{Origin, Overrides};
 pub use load::{DEFAULT_FILE, Loaded};
+pub use passwords::PasswordPolicy;
 
 use crate::domain::actor::Role;
 use crate::domain::limits::MAX_BODY_BYTES;
@@ -181,6 +183,8 @@ pub struct Http {
     pub drain_timeout: HumanDuration,
     /// Networks of proxies whose `X-Forwarded-For` is believed. Nobody's by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// Origins of web pages that may call the API from browsers, such as `https://console.example.org`. None by default.
+    pub cors_origins: Vec<String>,
     /// How often clients may ask.
     pub rate_limits: RateLimits,
 }
@@ -235,6 +239,7 @@ impl Default for Http {
             max_connections: 4096,
             drain_timeout: HumanDuration::from_secs(20),
             trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
             rate_limits: RateLimits::default(),
         }
     }
@@ -288,6 +293,8 @@ pub struct Auth {
     pub kubernetes: KubernetesLogin,
     /// What a password check costs.
     pub argon2: Argon2,
+    /// Which passwords people may choose.
+    pub password: PasswordPolicy,
 }
 
 impl Default for Auth {
@@ -302,6 +309,7 @@ impl Default for Auth {
             api_key_max_ttl: HumanDuration::from_secs(365 * 86_400),
             kubernetes: KubernetesLogin::default(),
             argon2: Argon2::default(),
+            password: PasswordPolicy::default(),
         }
     }
 }

@@ -178,6 +178,7 @@ pub async fn change(tx: &mut Tx<'_>, id: Uuid, change: &AccountChange<'_>) -> St
         "UPDATE users SET
              role = coalesce($2, role),
              email = CASE WHEN $3 THEN $4 ELSE email END,
+             email_self_set = email_self_set AND NOT $3,
              display_name = CASE WHEN $5 THEN $6 ELSE display_name END,
              disabled_at = CASE WHEN $7::boolean IS NULL THEN disabled_at WHEN $7 THEN coalesce(disabled_at, now()) END,
              updated_at = now()

@@ -44,7 +44,7 @@ pub fn full_name(cluster: Option<&str>, namespace: &str, name: &str) -> String {
     }
 }
 
-/// All policies with the epoch that they make up, as one consistent picture. One round trip.
+/// All policies that are not disabled, with the epoch that they make up, as one consistent picture. One round trip.
 ///
 /// # Errors
 /// [`super::StoreError`].
@@ -52,7 +52,7 @@ pub async fn load(pool: &Pool) -> StoreResult<(i64, Vec<PolicyRow>)> {
     let rows = sqlx::query!(
         r#"SELECT e.epoch, p.id AS "id?", c.prefix AS "cluster?", p.namespace AS "namespace?", p.name AS "name?",
                   p.scope AS "scope?", p.document AS "document?", p.updated_at AS "written_at?: jiff_sqlx::Timestamp"
-           FROM policy_epoch e LEFT JOIN policies p ON true LEFT JOIN clusters c ON c.id = p.cluster_id
+           FROM policy_epoch e LEFT JOIN policies p ON p.disabled_at IS NULL LEFT JOIN clusters c ON c.id = p.cluster_id
            ORDER BY p.id"#
     )
     .fetch_all(pool)

@@ -28,6 +28,8 @@ pub struct PolicyRecord {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
+    /// When recovery disabled it.
+    pub disabled_at: Option<Timestamp>,
 }
 
 struct Row {
@@ -40,6 +42,7 @@ struct Row {
     document: Value,
     created_at: jiff_sqlx::Timestamp,
     updated_at: jiff_sqlx::Timestamp,
+    disabled_at: Option<jiff_sqlx::Timestamp>,
 }
 
 impl From<Row> for PolicyRecord {
@@ -53,6 +56,7 @@ impl From<Row> for PolicyRecord {
             document: row.document,
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
+            disabled_at: row.disabled_at.map(jiff_sqlx::Timestamp::to_jiff),
         }
     }
 }
@@ -65,7 +69,8 @@ pub async fn find(pool: &Pool, full_name: &str) -> StoreResult<Option<PolicyReco
     let row = sqlx::query_as!(
         Row,
         r#"SELECT p.id, c.prefix AS "cluster?", p.namespace, p.name, p.generation, p.scope, p.document,
-                  p.created_at AS "created_at: jiff_sqlx::Timestamp", p.updated_at AS "updated_at: jiff_sqlx::Timestamp"
+                  p.created_at AS "created_at: jiff_sqlx::Timestamp", p.updated_at AS "updated_at: jiff_sqlx::Timestamp",
+                  p.disabled_at AS "disabled_at: jiff_sqlx::Timestamp"
            FROM policies p LEFT JOIN clusters c ON c.id = p.cluster_id
            WHERE CASE WHEN c.prefix IS NULL THEN p.name ELSE c.prefix || '/' || p.namespace || '/' || p.name END = $1"#,
         full_name
@@ -83,7 +88,8 @@ pub async fn page(pool: &Pool, after: &str, limit: i64) -> StoreResult<Vec<Polic
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT p.id, c.prefix AS "cluster?", p.namespace, p.name, p.generation, p.scope, p.document,
-                  p.created_at AS "created_at: jiff_sqlx::Timestamp", p.updated_at AS "updated_at: jiff_sqlx::Timestamp"
+                  p.created_at AS "created_at: jiff_sqlx::Timestamp", p.updated_at AS "updated_at: jiff_sqlx::Timestamp",
+                  p.disabled_at AS "disabled_at: jiff_sqlx::Timestamp"
            FROM policies p LEFT JOIN clusters c ON c.id = p.cluster_id
            CROSS JOIN LATERAL (SELECT CASE WHEN c.prefix IS NULL THEN p.name
                ELSE c.prefix || '/' || p.namespace || '/' || p.name END COLLATE "C" AS full_name) AS named
@@ -130,7 +136,8 @@ pub async fn put(
            ON CONFLICT ON CONSTRAINT policies_name_key
            DO UPDATE SET generation = EXCLUDED.generation, document = EXCLUDED.document, updated_at = now()
            RETURNING p.id, NULL::text AS cluster, p.namespace, p.name, p.generation, p.scope, p.document,
-                     p.created_at AS "created_at: jiff_sqlx::Timestamp", p.updated_at AS "updated_at: jiff_sqlx::Timestamp""#,
+                     p.created_at AS "created_at: jiff_sqlx::Timestamp", p.updated_at AS "updated_at: jiff_sqlx::Timestamp",
+                  p.disabled_at AS "disabled_at: jiff_sqlx::Timestamp""#,
         id,
         name,
         generation,

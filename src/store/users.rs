@@ -87,6 +87,22 @@ pub async fn replace_password(tx: &mut Tx<'_>, id: Uuid, old_hash: Option<&str>,
     Ok(done.rows_affected() == 1)
 }
 
+/// Replaces the hash of a password by a better one of the same password; `false` if another password was set in between.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn renew_hash(pool: &Pool, id: Uuid, old_hash: &str, new_hash: &str) -> StoreResult<bool> {
+    let done = sqlx::query!(
+        "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+        id,
+        old_hash,
+        new_hash,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Sets a password that a link for one use was shown for.
 ///
 /// # Errors

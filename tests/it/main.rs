@@ -15,6 +15,7 @@ mod canary;
 mod fuzz;
 mod http;
 mod k8s;
+mod recover;
 mod rights;
 mod service;
 mod support;

@@ -5,6 +5,8 @@ mod api_key_list;
 mod api_key_revoke;
 mod api_key_rotate;
 mod api_key_view;
+mod group;
+mod group_members;
 mod health;
 mod list;
 mod login;
@@ -44,8 +46,8 @@ pub(super) fn all() -> Vec<Endpoint> {
             refresh::endpoint(),
             login_kubernetes::endpoint(),
             logout::endpoint(),
-            me::endpoint(),
         ],
+        me::endpoints(),
         api_key_list::endpoints(),
         api_key_create::endpoints(),
         api_key_rotate::endpoints(),
@@ -58,6 +60,8 @@ pub(super) fn all() -> Vec<Endpoint> {
         ],
         vec![user_list::endpoint(), user_create::endpoint()],
         user::endpoints(),
+        group::endpoints(),
+        group_members::endpoints(),
         password::endpoints(),
         version_changes::endpoints(),
         list::endpoints(),

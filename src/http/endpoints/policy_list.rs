@@ -4,20 +4,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::list::{close_cursor, open_cursor};
-use crate::domain::limits::MAX_PAGE;
 use crate::http::openapi::Operation;
+use crate::http::page::{PageParameters, cursor};
 use crate::http::policy_view::PolicyView;
-use crate::http::problem::{Problem, Result};
-use crate::http::query::{Parameters, Query};
+use crate::http::problem::Result;
+use crate::http::query::Query;
 use crate::http::routes::{Access, Endpoint};
 use crate::http::{Api, Authenticated};
-use crate::service::error::Reason;
-
-/// Items of a page unless the client says otherwise.
-const DEFAULT_PAGE: u32 = 100;
 
 pub(super) fn endpoint() -> Endpoint {
     Endpoint::new(
@@ -26,20 +21,9 @@ pub(super) fn endpoint() -> Endpoint {
         Access::Session,
         get(list),
         Operation::new("List policies, a page at a time")
-            .query::<ListParameters>()
+            .query::<PageParameters>()
             .answers::<PageView>(StatusCode::OK),
     )
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ListParameters {
-    limit: Option<u32>,
-    after: Option<String>,
-}
-
-impl Parameters for ListParameters {
-    const EXAMPLE: &'static str = "?limit=N and ?after=CURSOR, each once";
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -53,17 +37,12 @@ struct PageView {
 async fn list(
     Authenticated(ctx): Authenticated,
     State(api): State<Api>,
-    Query(parameters): Query<ListParameters>,
+    Query(page): Query<PageParameters>,
 ) -> Result<axum::Json<PageView>> {
-    let limit = parameters.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        let detail = format!("'limit' must be 1 to {MAX_PAGE}");
-        return Err(Problem::new(Reason::InvalidRequest, detail));
-    }
-    let after = parameters.after.as_deref().map(open_cursor).transpose()?;
+    let (after, limit) = page.parse()?;
     let page = api.vault().policies().list(&ctx, after.as_deref(), limit).await?;
     Ok(axum::Json(PageView {
         items: page.items.into_iter().map(PolicyView::from).collect(),
-        next: page.next.as_deref().map(close_cursor),
+        next: page.next.as_deref().map(cursor),
     }))
 }

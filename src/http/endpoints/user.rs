@@ -87,7 +87,7 @@ impl Form for ChangeForm {
 }
 
 /// A field that was sent, be it null.
-fn set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+pub(super) fn set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 

@@ -102,7 +102,8 @@ impl Auth<'_> {
     }
 }
 
-fn write_credential(path: &Path, password: &SecretString) -> std::io::Result<()> {
+/// Writes a one-time password to a file that only its owner can read.
+pub(in crate::service) fn write_credential(path: &Path, password: &SecretString) -> std::io::Result<()> {
     let partial = path.with_extension("partial");
     match std::fs::remove_file(&partial) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

@@ -5,7 +5,6 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::begin::{LoggedIn, Method, SecondFactor};
-use super::passwords::check_new_password;
 use super::{Auth, RequestInfo};
 use crate::domain::actor::{Actor, GroupName, Role, UserIdentity};
 use crate::domain::audit::{Action, Outcome};
@@ -63,7 +62,7 @@ impl Auth<'_> {
             let message = "the one-time password is right; log in with it and a 'newPassword' of your own";
             return Err(Error::new(Reason::PasswordChangeRequired, message));
         };
-        check_new_password(&new, Some(&request.password))?;
+        self.vault.passwords.check_new(&new, Some(&request.password)).await?;
         let new_hash = self.vault.passwords.hash(new).await?;
         self.first_factor(&ctx, &user, Some(&new_hash)).await
     }
@@ -102,9 +101,9 @@ impl Auth<'_> {
             None => false,
         };
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-        let right = self.vault.passwords.verify(password, hash).await?;
+        let right = self.vault.passwords.verify(password.clone(), hash).await?;
         Ok(match user {
-            Some(user) if right && admitted && !user.disabled => Looked::Right(user),
+            Some(user) if right && admitted && !user.disabled => Looked::Right(self.renew_hash(user, &password).await),
             user => Looked::Wrong(user),
         })
     }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 
+use crate::crypto::breached::BreachedList;
 use crate::crypto::password::{Argon2Settings, PasswordHasher};
 use crate::service::error::{Error, Reason, Result};
 use crate::service::metrics::Metrics;
 
-/// Characters that a new password needs at least (NIST SP 800-63B, for a password that is the only factor).
-const MIN_PASSWORD_CHARS: usize = 15;
 /// Characters of a password at most: Argon2 would take more, a login form should not.
 const MAX_PASSWORD_CHARS: usize = 256;
 
@@ -23,6 +22,10 @@ pub struct PasswordSettings {
     pub concurrency: usize,
     /// Requests that may wait for one.
     pub queue: usize,
+    /// Characters that a new password needs at least.
+    pub min_chars: usize,
+    /// Hashes of passwords that nobody may choose, because they are in lists that attackers have.
+    pub breached: Option<Arc<BreachedList>>,
 }
 
 /// Hashes and verifies, a bounded number at a time.
@@ -30,6 +33,8 @@ pub struct PasswordPool {
     hasher: Arc<PasswordHasher>,
     running: Arc<Semaphore>,
     queue: Arc<Semaphore>,
+    min_chars: usize,
+    breached: Option<Arc<BreachedList>>,
     metrics: Metrics,
 }
 
@@ -40,6 +45,8 @@ impl PasswordPool {
             hasher: Arc::new(hasher),
             running: Arc::new(Semaphore::new(settings.concurrency)),
             queue: Arc::new(Semaphore::new(settings.concurrency + settings.queue)),
+            min_chars: settings.min_chars,
+            breached: settings.breached.clone(),
             metrics,
         })
     }
@@ -60,6 +67,48 @@ impl PasswordPool {
             .map_err(Error::internal)
     }
 
+    /// Whether a stored hash should be replaced at the next login.
+    pub(super) fn needs_rehash(&self, stored: &str) -> bool {
+        self.hasher.needs_rehash(stored)
+    }
+
+    /// Checks a new password: a length, no composition rules, and no password that is known to attackers (NIST SP 800-63B,
+    /// section 5.1.1.2).
+    ///
+    /// # Errors
+    /// [`Reason::PasswordTooWeak`]; [`Reason::Internal`] if the list of breached passwords cannot be read.
+    pub(in crate::service) async fn check_new(
+        &self,
+        password: &SecretString,
+        old: Option<&SecretString>,
+    ) -> Result<()> {
+        let weak = |message: String| Err(Error::new(Reason::PasswordTooWeak, message));
+        let chars = password.expose_secret().chars().count();
+        if !(self.min_chars..=MAX_PASSWORD_CHARS).contains(&chars) {
+            let min = self.min_chars;
+            return weak(format!(
+                "a password has {min} to {MAX_PASSWORD_CHARS} characters; a few words will do"
+            ));
+        }
+        if old.is_some_and(|old| password.expose_secret() == old.expose_secret()) {
+            return weak("the new password is the one before; choose another".to_owned());
+        }
+        let Some(list) = self.breached.clone() else {
+            return Ok(());
+        };
+        let password = password.clone();
+        let found = tokio::task::spawn_blocking(move || list.contains(password.expose_secret()))
+            .await
+            .map_err(Error::internal)?
+            .map_err(Error::internal)?;
+        if found {
+            return weak(
+                "this password is in lists of stolen passwords that attackers try first; choose another".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let busy = || Error::new(Reason::Busy, "too many logins at once; try again shortly");
         let _place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| busy())?;
@@ -76,24 +125,4 @@ impl PasswordPool {
         .await
         .map_err(Error::internal)
     }
-}
-
-/// Checks a new password: a length, and no composition rules (NIST SP 800-63B, section 5.1.1.2).
-///
-/// # Errors
-/// [`Reason::PasswordTooWeak`].
-pub(in crate::service) fn check_new_password(password: &SecretString, old: Option<&SecretString>) -> Result<()> {
-    let chars = password.expose_secret().chars().count();
-    if !(MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS).contains(&chars) {
-        let message =
-            format!("a password has {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters; a few words will do");
-        return Err(Error::new(Reason::PasswordTooWeak, message));
-    }
-    if old.is_some_and(|old| password.expose_secret() == old.expose_secret()) {
-        return Err(Error::new(
-            Reason::PasswordTooWeak,
-            "the new password is the one before; choose another",
-        ));
-    }
-    Ok(())
 }

@@ -11,17 +11,6 @@ use crate::service::error::{Error, Reason, Result};
 use crate::service::failure::store_failed;
 use crate::store::{self, audit, sessions};
 
-/// The caller, as shown to themselves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Me {
-    /// The user's id.
-    pub id: Uuid,
-    /// The canonical name.
-    pub name: String,
-    /// The role.
-    pub role: Role,
-}
-
 impl Auth<'_> {
     /// Verifies an access token, or an API key, and makes the context of its bearer. Whether the session, or the key, still holds is
     /// confirmed by the commit that every operation ends in.
@@ -72,25 +61,6 @@ impl Auth<'_> {
         }
         self.vault.actors.invalidate(&id);
         Err(ended())
-    }
-
-    /// The caller, as shown to themselves.
-    ///
-    /// # Errors
-    /// [`Reason::SessionEnded`], and those of the store.
-    pub async fn me(&self, ctx: &OpContext) -> Result<Me> {
-        self.still_in_force(ctx).await?;
-        match ctx.actor().user() {
-            Some(user) => Ok(Me {
-                id: user.id,
-                name: user.name.clone(),
-                role: user.role,
-            }),
-            None => Err(Error::new(
-                Reason::SessionRequired,
-                "a workload has no account; its service account is what policies name",
-            )),
-        }
     }
 
     /// Ends the caller's session: its token is refused at the very next call, by every process.

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 pub use explain::{Asked, Explanation, Who};
 pub use preview::{Preview, PreviewedActor, PreviewedChange};
 pub use read::PolicyPage;
+pub(super) use read::canonical as canonical_policy_name;
 
 use super::Vault;
 use super::audit::Verdict;
@@ -48,6 +49,8 @@ pub struct Policy {
     pub created_at: Timestamp,
     /// When it was last written: the names in it mean who bore them then.
     pub updated_at: Timestamp,
+    /// When recovery disabled it: it counts for nothing.
+    pub disabled_at: Option<Timestamp>,
 }
 
 impl From<PolicyRecord> for Policy {
@@ -60,6 +63,7 @@ impl From<PolicyRecord> for Policy {
             document: serde_json::from_value(record.document).ok(),
             created_at: record.created_at,
             updated_at: record.updated_at,
+            disabled_at: record.disabled_at,
         }
     }
 }

@@ -67,7 +67,7 @@ impl Policies<'_> {
 
 /// The one spelling of a name that is asked for: of a policy by REST, or `prefix/namespace/name` of a resource, which Kubernetes has
 /// in one spelling only.
-fn canonical(name: &str) -> Option<String> {
+pub(in crate::service) fn canonical(name: &str) -> Option<String> {
     if let Some(name) = policy_name(name) {
         return Some(name);
     }

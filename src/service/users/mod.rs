@@ -2,6 +2,7 @@
 
 mod change;
 mod create;
+mod groups;
 mod passwords;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 pub use change::UserChange;
 pub use create::NewUser;
+pub use groups::{Group, Member, NamedPage};
 
 use super::Vault;
 use super::audit::Verdict;

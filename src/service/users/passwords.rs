@@ -6,7 +6,7 @@ use super::{ONE_TIME_PREFIX, Users};
 use crate::crypto::token;
 use crate::domain::actor::Actor;
 use crate::domain::audit::Action;
-use crate::service::auth::{RequestInfo, check_new_password, request_context};
+use crate::service::auth::{RequestInfo, request_context};
 use crate::service::context::OpContext;
 use crate::service::error::{Error, Reason, Result};
 use crate::service::failure::store_failed;
@@ -20,7 +20,7 @@ impl Users<'_> {
     /// [`Reason::OneTimeTokenInvalid`], [`Reason::PasswordTooWeak`], [`Reason::Busy`], and those of the store.
     pub async fn redeem(&self, token: &SecretString, password: SecretString, info: RequestInfo) -> Result<()> {
         let hash = token::parse(ONE_TIME_PREFIX, token.expose_secret()).map_err(|_| worthless())?;
-        check_new_password(&password, None)?;
+        self.vault.passwords.check_new(&password, None).await?;
         let password_hash = self.vault.passwords.hash(password).await?;
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
         let user = one_time_tokens::take(&mut tx, hash.as_bytes())
@@ -53,7 +53,7 @@ impl Users<'_> {
     /// [`Reason::PasswordTooWeak`], [`Reason::Busy`], and those of the store.
     pub async fn change_own_password(&self, ctx: &OpContext, current: SecretString, new: SecretString) -> Result<()> {
         let (person, _) = ctx.person()?;
-        check_new_password(&new, Some(&current))?;
+        self.vault.passwords.check_new(&new, Some(&current)).await?;
         let user = self.vault.auth().person_by_password(&person.name, current).await?;
         let Some(user) = user.filter(|user| user.id == person.id) else {
             return Err(Error::new(Reason::LoginFailed, "the current password is wrong"));

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aether_vault::http::{Api, HttpMetrics, Limits, Rates, Readiness, router};
+use aether_vault::http::{Api, Browsers, HttpMetrics, Limits, Rates, Readiness, router};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
@@ -122,25 +122,38 @@ pub async fn send_to(router: &Router, mut request: Request<Body>) -> Answer {
 /// The router over a vault, registered with its metrics.
 pub fn router_of(vault: &TestVault) -> Router {
     let metrics = HttpMetrics::register(&vault.registry).unwrap();
-    build(vault, metrics, Rates::default())
+    build(vault, metrics, Rates::default(), Browsers::default())
 }
 
 /// The router with bounds on how often clients may ask, and metrics of its own.
 pub fn router_with(vault: &TestVault, rates: Rates) -> Router {
-    build(vault, HttpMetrics::register(&Registry::new()).unwrap(), rates)
+    let metrics = HttpMetrics::register(&Registry::new()).unwrap();
+    build(vault, metrics, rates, Browsers::default())
 }
 
-fn build(vault: &TestVault, metrics: HttpMetrics, rates: Rates) -> Router {
-    let seen = vault.vault.clone();
-    let readiness = Readiness::new(move || {
-        let vault = seen.clone();
-        async move { vault.readiness().await }.boxed()
-    });
+/// The router with rules for browsers, and metrics of its own.
+pub fn router_for(vault: &TestVault, browsers: Browsers) -> Router {
+    let metrics = HttpMetrics::register(&Registry::new()).unwrap();
+    build(vault, metrics, Rates::default(), browsers)
+}
+
+fn build(vault: &TestVault, metrics: HttpMetrics, rates: Rates, browsers: Browsers) -> Router {
+    let readiness = readiness_of(vault);
     let limits = Limits {
         body: BODY_LIMIT,
         request_timeout: Duration::from_secs(20),
         trusted_proxies: Vec::new(),
         rates,
+        browsers,
     };
     router(Api::new(vault.vault.clone(), readiness, limits, metrics))
+}
+
+/// What the vault says of its readiness.
+pub fn readiness_of(vault: &TestVault) -> Readiness {
+    let seen = vault.vault.clone();
+    Readiness::new(move || {
+        let vault = seen.clone();
+        async move { vault.readiness().await }.boxed()
+    })
 }

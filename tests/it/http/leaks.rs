@@ -26,7 +26,7 @@ fn forms(text: &str) -> [String; 4] {
     ]
 }
 
-fn assert_without(place: &str, text: &str, canary: &str) {
+pub fn assert_without(place: &str, text: &str, canary: &str) {
     for form in forms(canary) {
         let line = text.lines().find(|line| line.contains(&form));
         assert!(line.is_none(), "{canary} is in {place}: {}", line.unwrap_or_default());

@@ -45,6 +45,66 @@ async fn r03_a_wrong_password_and_an_unknown_name_get_the_same_answer() {
     );
 }
 
+/// Whoever cannot log in gets one answer, after one verification, whatever the reason.
+#[tokio::test]
+async fn r03_unknown_pending_locked_disabled_deleted_and_wrong_answer_alike_after_one_verification_each() {
+    let api = TestApi::new().await;
+    for name in ["wrong", "locked", "disabled", "deleted"] {
+        api.person(name, "user").await;
+    }
+    api.call("POST", "/api/v1/users", Some(json!({"name": "pending"})))
+        .await;
+    api.call(
+        "POST",
+        "/api/v1/users",
+        Some(json!({"name": "machine", "machine": true})),
+    )
+    .await;
+    api.database
+        .execute(
+            "INSERT INTO login_attempts (user_id, factor, failures, locked_until)
+             SELECT id, 'password', 99, now() + interval '1 hour' FROM users WHERE name = 'locked';
+             UPDATE users SET disabled_at = now() WHERE name = 'disabled';
+             UPDATE users SET deleted_at = now() WHERE name = 'deleted'",
+        )
+        .await;
+    let verifications = || api.vault.metric("aether_vault_password_verifications_total");
+    let mut answers = Vec::new();
+    for (name, password) in [
+        ("unknown", ADMIN_PASSWORD),
+        ("pending", ADMIN_PASSWORD),
+        ("machine", ADMIN_PASSWORD),
+        ("locked", ADMIN_PASSWORD),
+        ("disabled", ADMIN_PASSWORD),
+        ("deleted", ADMIN_PASSWORD),
+        ("wrong", "a wrong guess at it"),
+    ] {
+        let before = verifications();
+        let answer = login(&api, json!({"username": name, "password": password})).await;
+        assert!(
+            (verifications() - before - 1.0).abs() < f64::EPSILON,
+            "{name}: one verification"
+        );
+        let mut body = answer.json();
+        body["requestId"] = Value::Null;
+        let mut headers = answer.headers.clone();
+        headers.remove("x-request-id");
+        answers.push((answer.status, body, headers));
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(
+        (answers[0].0.as_u16(), &answers[0].1["reason"]),
+        (401, &json!("LoginFailed"))
+    );
+    assert_eq!(
+        login(&api, json!({"username": "wrong", "password": ADMIN_PASSWORD}))
+            .await
+            .status,
+        200
+    );
+}
+
 #[tokio::test]
 async fn every_spelling_of_a_name_logs_in_as_the_same_user() {
     let api = TestApi::new().await;

@@ -3,11 +3,15 @@
 mod access;
 mod api_keys;
 mod bad_input;
+mod browsers;
 mod client;
+mod credentials;
 mod docs;
+mod groups;
 mod leaks;
 mod listener;
 mod login;
+mod passwords;
 mod policies;
 mod rates;
 mod records;

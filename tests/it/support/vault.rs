@@ -78,28 +78,30 @@ impl TestVault {
 
     /// Opens another process of the same vault, which asks an API server about tokens of workloads.
     pub async fn reviewing(&self, database: &TestDatabase, reviewer: Arc<dyn TokenReviewer>) -> Self {
-        Self::open_as(database, Arc::clone(&self.folder), Some(reviewer), Vec::new())
+        self.replica_with(database, |config| config.workloads.reviewer = Some(reviewer))
             .await
-            .unwrap()
+    }
+
+    /// Opens another process of the same vault, with other settings.
+    pub async fn replica_with(&self, database: &TestDatabase, adjust: impl FnOnce(&mut VaultConfig)) -> Self {
+        Self::open_as(database, Arc::clone(&self.folder), adjust).await.unwrap()
     }
 
     /// Opens a process with the root key in `folder`.
     pub async fn open_in(database: &TestDatabase, folder: Arc<TempDir>) -> Result<Self> {
-        Self::open_as(database, folder, None, Vec::new()).await
+        Self::open_as(database, folder, |_| {}).await
     }
 
     /// Opens another process of the same vault, in which logins of these roles need a second factor.
     pub async fn demanding(&self, database: &TestDatabase, roles: &[Role]) -> Self {
-        Self::open_as(database, Arc::clone(&self.folder), None, roles.to_vec())
+        self.replica_with(database, |config| config.second_factor.required_roles = roles.to_vec())
             .await
-            .unwrap()
     }
 
     async fn open_as(
         database: &TestDatabase,
         folder: Arc<TempDir>,
-        reviewer: Option<Arc<dyn TokenReviewer>>,
-        required_roles: Vec<Role>,
+        adjust: impl FnOnce(&mut VaultConfig),
     ) -> Result<Self> {
         let registry = Registry::new();
         let clock = Arc::new(MovedClock::default());
@@ -110,7 +112,7 @@ impl TestVault {
             statement_timeout: Duration::from_secs(10),
             application_name: "it-vault",
         };
-        let vault = Vault::open(VaultConfig {
+        let mut config = VaultConfig {
             pool: connect_lazy(&database.runtime_dsn, &options).unwrap(),
             listen_dsn: database.runtime_dsn.clone(),
             keyring: Keyring::new(Arc::new(provider)),
@@ -128,13 +130,15 @@ impl TestVault {
                 },
                 concurrency: 2,
                 queue: 100,
+                min_chars: 15,
+                breached: None,
             },
             sessions: SessionSettings {
                 idle_ttl: Duration::from_secs(3600),
                 ttl: Duration::from_secs(12 * 3600),
             },
             second_factor: SecondFactorSettings {
-                required_roles,
+                required_roles: Vec::new(),
                 issuer: "Vault of a test".to_owned(),
             },
             api_key_max_ttl: Duration::from_secs(365 * 86_400),
@@ -142,13 +146,14 @@ impl TestVault {
                 audience: "aether-vault".to_owned(),
                 session_ttl: Duration::from_secs(900),
                 default_cluster: "k8s".to_owned(),
-                reviewer,
+                reviewer: None,
             },
             cache_bytes: 8 << 20,
             metrics: Metrics::register(&registry).unwrap(),
             clock: clock.clone(),
-        })
-        .await?;
+        };
+        adjust(&mut config);
+        let vault = Vault::open(config).await?;
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         vault.run_background(&mut tasks, &shutdown);

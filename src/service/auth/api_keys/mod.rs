@@ -175,7 +175,7 @@ impl Auth<'_> {
     }
 
     /// Holds the caller's credential for a transaction.
-    async fn hold(&self, tx: &mut Tx<'_>, ctx: &OpContext) -> Result<()> {
+    pub(super) async fn hold(&self, tx: &mut Tx<'_>, ctx: &OpContext) -> Result<()> {
         if audit::hold(tx, ctx.bearer()).await.map_err(store_failed)? {
             return Ok(());
         }
