@@ -64,6 +64,18 @@ impl Installation {
         .await
     }
 
+    /// Waits until the controller has compared everything with the vault since it leads; answers when that was.
+    pub(crate) async fn compared(&self, controller: &mut Server) -> Outcome<Instant> {
+        self.serving(controller, async || {
+            Ok(self
+                .metric("controller-metrics", "aether_vault_controller_caught_up")
+                .await?
+                > 0.0)
+        })
+        .await?;
+        Ok(Instant::now())
+    }
+
     /// Writes a record with one key, `value`, and answers when the answer's status was known: a success.
     pub(crate) async fn put(&self, path: &str, value: &str) -> Outcome<Instant> {
         let body = serde_json::json!({ "data": { "value": value } });

@@ -19,6 +19,7 @@ mod requests;
 mod scale;
 mod storm;
 mod sync;
+mod ten_thousand;
 mod wrk;
 
 use std::path::PathBuf;
@@ -50,6 +51,9 @@ struct Arguments {
     /// How many VaultSecrets the figures of scale have.
     #[arg(long, env = "SCALE_OBJECTS", default_value_t = 1000)]
     scale_objects: usize,
+    /// How many VaultSecrets the figures of ten thousand have; another number is for trying them out.
+    #[arg(long, env = "CROWD_OBJECTS", default_value_t = 10_000)]
+    crowd_objects: usize,
     /// Serve the bare handler of the floor, and write its address into this file.
     #[arg(long, hide = true)]
     bare_server: Option<PathBuf>,
@@ -67,16 +71,18 @@ enum Group {
     Storm,
     Sync,
     Scale,
+    TenThousand,
 }
 
 impl Group {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::FloorAxum,
         Self::FloorPostgres,
         Self::Api,
         Self::Storm,
         Self::Sync,
         Self::Scale,
+        Self::TenThousand,
     ];
 
     fn figures(self) -> &'static [&'static str] {
@@ -87,6 +93,7 @@ impl Group {
             Self::Storm => storm::FIGURES,
             Self::Sync => sync::FIGURES,
             Self::Scale => scale::FIGURES,
+            Self::TenThousand => ten_thousand::FIGURES,
         }
     }
 
@@ -96,7 +103,7 @@ impl Group {
             Self::FloorAxum => &[],
             Self::FloorPostgres => &["postgres"],
             Self::Api | Self::Storm => &["postgres", "vault"],
-            Self::Sync | Self::Scale => &["cluster", "postgres", "vault"],
+            Self::Sync | Self::Scale | Self::TenThousand => &["cluster", "postgres", "vault"],
         }
     }
 }
@@ -171,6 +178,7 @@ async fn run(arguments: Arguments) -> Outcome<()> {
             Group::Storm => storm::measure(&installation).await,
             Group::Sync => sync::measure(&installation, &choice).await,
             Group::Scale => scale::measure(&installation, arguments.scale_objects).await,
+            Group::TenThousand => ten_thousand::measure(&installation, arguments.crowd_objects).await,
         };
         match figures {
             Ok(figures) => print(figures, &choice, load1)?,

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DynamicObject, ListParams, PartialObjectMeta, PostParams};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
@@ -25,12 +25,20 @@ pub(crate) const FIGURES: &[&str] = &[
     "restart_requests_per_object",
 ];
 
-const NAMESPACES: usize = 10;
-const LABEL: &str = "bench-scale";
+/// Objects over namespaces, all with one label.
+pub(crate) struct Crowd {
+    /// The label, and what the names of its namespaces begin with.
+    pub(crate) label: &'static str,
+    /// How many namespaces.
+    pub(crate) namespaces: usize,
+    /// How many objects.
+    pub(crate) objects: usize,
+}
+
 /// What is not Ready by then never will be.
-const READY_TIMEOUT: Duration = Duration::from_mins(10);
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_mins(10);
 /// At rest for this long, before and while requests are counted.
-const SETTLE: Duration = Duration::from_secs(15);
+pub(crate) const SETTLE: Duration = Duration::from_secs(15);
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Creates the objects while no controller runs, then starts it, lets it rest, and starts it again.
@@ -39,8 +47,13 @@ pub(crate) async fn measure(installation: &Installation, objects: usize) -> Outc
     let kubeconfig = controller_kubeconfig(&client, installation).await?;
     count_from_now(&client).await?;
     say(format!("scale: creating {objects} VaultSecrets"));
-    create(&client, objects).await?;
-    let ready = watch_ready(client.clone(), objects);
+    let crowd = Crowd {
+        label: "bench-scale",
+        namespaces: 10,
+        objects,
+    };
+    crowd.create(&client, &generated()).await?;
+    let ready = crowd.watch_ready(client.clone());
 
     say("scale: starting the controller");
     let before = Requests::read(&client).await?;
@@ -52,7 +65,7 @@ pub(crate) async fn measure(installation: &Installation, objects: usize) -> Outc
         .map_err(|_| format!("not all Ready after {} s", READY_TIMEOUT.as_secs()))?;
     let seconds = all_ready?.duration_since(started).as_secs_f64();
     controller.check()?;
-    let secrets = secrets(&client).await?;
+    let secrets = crowd.secrets(&client).await?;
     if secrets != objects {
         return Err(format!("{objects} VaultSecrets are Ready, but there are {secrets} Secrets").into());
     }
@@ -96,57 +109,80 @@ pub(crate) async fn measure(installation: &Installation, objects: usize) -> Outc
     ])
 }
 
-fn namespace_name(number: usize) -> String {
-    format!("bench-scale-{}", number % NAMESPACES)
+/// A spec whose values are made in the vault.
+pub(crate) fn generated() -> Value {
+    json!({"source": {"generate": {"keys": {
+        "password": {"password": {"length": 32}},
+        "token": {"bytes": {"length": 32, "encoding": "hex"}},
+    }}}})
 }
 
-async fn create(client: &Client, objects: usize) -> Outcome<()> {
-    for number in 0..NAMESPACES.min(objects) {
-        namespace(client, &namespace_name(number)).await?;
+impl Crowd {
+    pub(crate) fn namespace(&self, number: usize) -> String {
+        format!("{}-{}", self.label, number % self.namespaces)
     }
-    stream::iter(0..objects)
-        .map(|number| async move {
-            let mut object = DynamicObject::new(&format!("secret-{number}"), &vault_secrets());
-            object.metadata.labels = Some([(LABEL.to_owned(), "true".to_owned())].into());
-            object.data = json!({"spec": {"source": {"generate": {"keys": {
-                "password": {"password": {"length": 32}},
-                "token": {"bytes": {"length": 32, "encoding": "hex"}},
-            }}}}});
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(client.clone(), &namespace_name(number), &vault_secrets());
-            api.create(&PostParams::default(), &object).await
-        })
-        .buffer_unordered(16)
-        .try_for_each(|_| async { Ok(()) })
-        .await?;
-    Ok(())
-}
 
-/// Answers when the last object became Ready, by a watch.
-fn watch_ready(client: Client, objects: usize) -> oneshot::Receiver<Instant> {
-    let (sender, receiver) = oneshot::channel();
-    tokio::spawn(async move {
-        let api: Api<DynamicObject> = Api::all_with(client, &vault_secrets());
-        let config = watcher::Config::default().labels(LABEL);
-        let mut events = std::pin::pin!(watcher(api, config));
-        let mut ready = HashSet::new();
-        while let Some(event) = events.next().await {
-            let object = match event {
-                Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => object,
-                Ok(_) => continue,
-                Err(error) => {
-                    say(format!("watch of VaultSecrets: {error}"));
-                    continue;
-                }
-            };
-            if is_ready(&object) && ready.insert(object.metadata.uid) && ready.len() == objects {
-                // Nobody waits any more only if the time is over.
-                let _ = sender.send(Instant::now());
-                return;
-            }
+    pub(crate) fn name(number: usize) -> String {
+        format!("secret-{number}")
+    }
+
+    /// Creates the namespaces and the `VaultSecret`s.
+    pub(crate) async fn create(&self, client: &Client, spec: &Value) -> Outcome<()> {
+        for number in 0..self.namespaces.min(self.objects) {
+            namespace(client, &self.namespace(number)).await?;
         }
-    });
-    receiver
+        stream::iter(0..self.objects)
+            .map(|number| async move {
+                let mut object = DynamicObject::new(&Self::name(number), &vault_secrets());
+                object.metadata.labels = Some([(self.label.to_owned(), "true".to_owned())].into());
+                object.data = json!({"spec": spec});
+                let api: Api<DynamicObject> =
+                    Api::namespaced_with(client.clone(), &self.namespace(number), &vault_secrets());
+                api.create(&PostParams::default(), &object).await
+            })
+            .buffer_unordered(16)
+            .try_for_each(|_| async { Ok(()) })
+            .await?;
+        Ok(())
+    }
+
+    /// Answers when the last object became Ready, by a watch.
+    pub(crate) fn watch_ready(&self, client: Client) -> oneshot::Receiver<Instant> {
+        let (sender, receiver) = oneshot::channel();
+        let (label, objects) = (self.label, self.objects);
+        tokio::spawn(async move {
+            let api: Api<DynamicObject> = Api::all_with(client, &vault_secrets());
+            let config = watcher::Config::default().labels(label);
+            let mut events = std::pin::pin!(watcher(api, config));
+            let mut ready = HashSet::new();
+            while let Some(event) = events.next().await {
+                let object = match event {
+                    Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => object,
+                    Ok(_) => continue,
+                    Err(error) => {
+                        say(format!("watch of VaultSecrets: {error}"));
+                        continue;
+                    }
+                };
+                if is_ready(&object) && ready.insert(object.metadata.uid) && ready.len() == objects {
+                    // Nobody waits any more only if the time is over.
+                    let _ = sender.send(Instant::now());
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    /// How many Secrets there are.
+    pub(crate) async fn secrets(&self, client: &Client) -> Outcome<usize> {
+        let mut count = 0;
+        for number in 0..self.namespaces {
+            let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &self.namespace(number));
+            count += api.list(&ListParams::default()).await?.items.len();
+        }
+        Ok(count)
+    }
 }
 
 fn is_ready(object: &DynamicObject) -> bool {
@@ -156,13 +192,4 @@ fn is_ready(object: &DynamicObject) -> bool {
             && condition["status"] == "True"
             && condition["observedGeneration"].as_i64() == object.metadata.generation
     })
-}
-
-async fn secrets(client: &Client) -> Outcome<usize> {
-    let mut count = 0;
-    for number in 0..NAMESPACES {
-        let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &namespace_name(number));
-        count += api.list(&ListParams::default()).await?.items.len();
-    }
-    Ok(count)
 }
