@@ -104,6 +104,85 @@ pub async fn adopt_root(settings: &Settings, path: &str, uid: &str) -> Result<()
     Ok(vault::open_once(settings).await?.adopt_root(path, uid).await?)
 }
 
+/// A root of a namespace that is not there any more, and what became of it.
+#[derive(Debug)]
+pub struct SettledRoot {
+    /// Its path.
+    pub path: String,
+    /// What was done, for people.
+    pub done: String,
+}
+
+/// The roots of a cluster that belong to namespaces which are not there any more: path, what is known.
+///
+/// # Errors
+/// [`AppError`] if the store does not answer.
+pub async fn orphaned_roots(settings: &Settings, cluster: &str) -> Result<Vec<SettledRoot>, AppError> {
+    let vault = vault::open_once(settings).await?;
+    let found = vault.orphaned_roots(cluster).await?;
+    let told = found.into_iter().map(|root| SettledRoot {
+        done: match &root.successor {
+            Some(uid) => format!(
+                "{} records of an earlier namespace; the one of today has uid {uid}",
+                root.records
+            ),
+            None => format!(
+                "{} records; the controller sees no namespace of this name",
+                root.records
+            ),
+        },
+        path: root.path,
+    });
+    Ok(told.collect())
+}
+
+/// Hands every orphaned root of a cluster to the namespace that bears its name now, as after a cluster was rebuilt.
+///
+/// # Errors
+/// [`AppError`] for the first that fails; those before it are done.
+pub async fn adopt_roots(settings: &Settings, cluster: &str) -> Result<Vec<SettledRoot>, AppError> {
+    let vault = vault::open_once(settings).await?;
+    let mut settled = Vec::new();
+    for root in vault.orphaned_roots(cluster).await? {
+        let Some(uid) = root.successor else { continue };
+        vault.adopt_root(&root.path, &uid).await?;
+        settled.push(SettledRoot {
+            done: format!("belongs to the namespace with uid {uid}"),
+            path: root.path,
+        });
+    }
+    Ok(settled)
+}
+
+/// Removes the records under orphaned roots of a cluster, for good: those that are named, or all whose namespace was made again. (A
+/// controller of some namespaces does not see the others, so what it does not see has to be named.)
+///
+/// # Errors
+/// [`AppError`] for a path that is no orphaned root, before anything is removed.
+pub async fn purge_roots(settings: &Settings, cluster: &str, paths: &[String]) -> Result<Vec<SettledRoot>, AppError> {
+    let vault = vault::open_once(settings).await?;
+    let orphaned = vault.orphaned_roots(cluster).await?;
+    if let Some(path) = paths
+        .iter()
+        .find(|path| !orphaned.iter().any(|root| root.path == **path))
+    {
+        return Err(AppError::Failed(format!(
+            "{path} is no orphaned root of cluster {cluster}: its namespace is there, or it was never used; 'roots list' shows those that are"
+        )));
+    }
+    let mut settled = Vec::new();
+    for root in orphaned {
+        if (paths.is_empty() && root.successor.is_some()) || paths.contains(&root.path) {
+            let records = vault.purge_root(&root).await?;
+            settled.push(SettledRoot {
+                done: format!("{records} records removed"),
+                path: root.path,
+            });
+        }
+    }
+    Ok(settled)
+}
+
 /// Keeps the issuer and the keys of a cluster's service account tokens, where its controller may not read them. Answers whether they differ
 /// from before.
 ///

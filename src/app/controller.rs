@@ -160,6 +160,7 @@ fn controller_settings(settings: &Controller, platform: bool) -> ControllerSetti
         lease_duration: settings.lease_duration.get(),
         concurrency: settings.concurrency,
         full_check_interval: settings.full_check_interval.get(),
+        restart_workloads: settings.restart_workloads,
         identity,
     }
 }

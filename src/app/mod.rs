@@ -13,7 +13,8 @@ mod setup;
 mod vault;
 
 pub use administration::{
-    Migrated, adopt_root, confirm_deletions, crds, make_root_key, migrate, openapi, publish_issuer, root_key_ids,
+    Migrated, SettledRoot, adopt_root, adopt_roots, confirm_deletions, crds, make_root_key, migrate, openapi,
+    orphaned_roots, publish_issuer, purge_roots, root_key_ids,
 };
 pub use api::api;
 pub use controller::controller;

@@ -11,6 +11,7 @@
 
 mod client;
 mod clusters;
+mod consumers;
 mod delete;
 mod doctor;
 mod failure;
@@ -134,6 +135,8 @@ enum Command {
     Put(put::PutArgs),
     /// List records
     List(list::ListArgs),
+    /// Tell which Secrets and workloads carry a record
+    Consumers(consumers::ConsumersArgs),
     /// Soft-delete versions of a record
     Delete(delete::DeleteArgs),
 }
@@ -176,6 +179,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Get(args) => block_on(get::run(args)),
         Command::Put(args) => block_on(put::run(args)),
         Command::List(args) => block_on(list::run(args)),
+        Command::Consumers(args) => block_on(consumers::run(args)),
         Command::Delete(args) => block_on(delete::run(args)),
     }
 }

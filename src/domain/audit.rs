@@ -88,6 +88,8 @@ pub enum Action {
     RecordList,
     /// The versions of a record were listed.
     RecordVersions,
+    /// Who carries a record was listed.
+    RecordConsumers,
     /// A version was written.
     RecordWrite,
     /// A resource had values generated.
@@ -122,6 +124,8 @@ pub enum Action {
     RootBind,
     /// An orphaned root was given to the namespace of today.
     RootAdopt,
+    /// The records under a root of a namespace that is gone were removed.
+    RootPurge,
 }
 
 impl Action {
@@ -167,6 +171,7 @@ impl Action {
             Self::RecordRead => "record.read",
             Self::RecordList => "record.list",
             Self::RecordVersions => "record.versions",
+            Self::RecordConsumers => "record.consumers",
             Self::RecordWrite => "record.write",
             Self::RecordGenerate => "record.generate",
             Self::RecordDelete => "record.delete",
@@ -184,6 +189,7 @@ impl Action {
             Self::ClusterRegister => "cluster.register",
             Self::RootBind => "root.bind",
             Self::RootAdopt => "root.adopt",
+            Self::RootPurge => "root.purge",
         }
     }
 }

@@ -121,6 +121,7 @@ mod tests {
         PUT    /api/v1/records/{*path}      Session
         DELETE /api/v1/records/{*path}      Session
         GET    /api/v1/versions/{*path}     Session
+        GET    /api/v1/consumers/{*path}    Session
         GET    /api/v1/users                Session
         POST   /api/v1/users                Session
         GET    /api/v1/users/{id}           Session

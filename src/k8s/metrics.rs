@@ -19,6 +19,12 @@ pub struct ControllerMetrics {
     pub(super) oldest_unreconciled_seconds: Gauge,
     /// Deletions that wait for `aether-vault syncs confirm`.
     pub(super) deletions_held: IntGauge,
+    /// Workloads restarted because data of their Secrets changed, by kind.
+    pub(super) restarts: IntCounterVec,
+    /// 1 once everything was compared with the vault since this replica leads.
+    pub(super) caught_up: IntGauge,
+    /// 1 unless the vault does not answer.
+    pub(super) vault_available: IntGauge,
     /// 1 while this replica leads.
     pub(super) leader: IntGauge,
 }
@@ -71,6 +77,21 @@ impl ControllerMetrics {
                 "aether_vault_controller_deletions_held",
                 "Deletions of Secrets that wait for `aether-vault syncs confirm`.",
             )?,
+            restarts: IntCounterVec::new(
+                Opts::new(
+                    "aether_vault_controller_restarts_total",
+                    "Workloads restarted because data of their Secrets changed.",
+                ),
+                &["kind"],
+            )?,
+            caught_up: IntGauge::new(
+                "aether_vault_controller_caught_up",
+                "1 once everything was compared with the vault since this replica leads.",
+            )?,
+            vault_available: IntGauge::new(
+                "aether_vault_controller_vault_available",
+                "1 unless the vault does not answer the controller.",
+            )?,
             leader: IntGauge::new("aether_vault_controller_leader", "1 while this replica leads.")?,
         };
         registry.register(Box::new(metrics.reconcile_seconds.clone()))?;
@@ -80,6 +101,10 @@ impl ControllerMetrics {
         registry.register(Box::new(metrics.queue_depth.clone()))?;
         registry.register(Box::new(metrics.oldest_unreconciled_seconds.clone()))?;
         registry.register(Box::new(metrics.deletions_held.clone()))?;
+        registry.register(Box::new(metrics.restarts.clone()))?;
+        registry.register(Box::new(metrics.caught_up.clone()))?;
+        registry.register(Box::new(metrics.vault_available.clone()))?;
+        metrics.vault_available.set(1);
         registry.register(Box::new(metrics.leader.clone()))?;
         Ok(metrics)
     }

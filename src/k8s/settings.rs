@@ -26,6 +26,8 @@ pub struct ControllerSettings {
     /// Seconds in which every resource is compared with the vault once, whatever happened.
     #[serde(with = "seconds")]
     pub full_check_interval: Duration,
+    /// Whether workloads that use a Secret may be restarted when its data changes; takes rights of its own.
+    pub restart_workloads: bool,
     /// This replica's name: the pod's.
     pub identity: String,
 }
@@ -41,6 +43,7 @@ impl Default for ControllerSettings {
             lease_duration: Duration::from_secs(9),
             concurrency: 16,
             full_check_interval: Duration::from_hours(1),
+            restart_workloads: false,
             identity: "aether-vault".to_owned(),
         }
     }

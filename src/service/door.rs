@@ -17,6 +17,7 @@ use crate::domain::generate::GenerateSpec;
 use crate::domain::path::{PathPrefix, RecordPath};
 use crate::domain::policy::PolicyDocument;
 use crate::domain::record::{KeyName, RecordData, Version, VersionState};
+use crate::domain::sync::restart::{Remembered, WorkloadId};
 
 /// For whom the controller asks: a namespace of its cluster, and the resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,8 +108,29 @@ pub struct SyncRow {
     pub secret_resource_version: String,
     /// Keyed hash of the Secret's data, type, labels and annotations as applied (see [`VaultDoor::hash`]).
     pub data_hash: Vec<u8>,
+    /// Keyed hash of the Secret's data alone, as applied: what restarts of its consumers go by.
+    pub content_hash: Vec<u8>,
+    /// When the data last changed while restarts were asked for.
+    pub content_changed_at: Option<Timestamp>,
+    /// Whether restarts of its consumers are asked for.
+    pub restarts: bool,
+    /// The record that is soft-deleted when the `VaultSecret` goes.
+    pub soft_delete: Option<RecordPath>,
     /// The records that went in, with the versions and revisions they had.
     pub records: Vec<SyncedRecord>,
+}
+
+/// What the controller remembers of a workload that uses Secrets with restarts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadRow {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its kind and name.
+    pub id: WorkloadId,
+    /// Its uid.
+    pub uid: String,
+    /// What its pods carry, and when it was restarted.
+    pub remembered: Remembered,
 }
 
 /// A record that a Secret carries.
@@ -131,6 +153,8 @@ pub struct SyncState {
     pub rows: Vec<SyncRow>,
     /// When an operator last confirmed held deletions.
     pub deletions_confirmed_at: Option<Timestamp>,
+    /// The workloads that use Secrets with restarts.
+    pub workloads: Vec<WorkloadRow>,
 }
 
 /// A `VaultPolicy` to put in force.
@@ -235,4 +259,14 @@ pub trait VaultDoor: Send + Sync + 'static {
 
     /// Forgets a `VaultSecret` that is gone; audited with what became of its Secret.
     fn forget<'a>(&'a self, row: &'a SyncRow, secret_deleted: bool) -> BoxFuture<'a, Result<()>>;
+
+    /// Soft-deletes the current version of a record for a `VaultSecret` that is gone, with the namespace's rights. What is deleted, or
+    /// not there, is none to delete.
+    ///
+    /// # Errors
+    /// [`super::error::Reason::RootOrphaned`], [`super::error::Reason::PolicyDenied`], those of the store.
+    fn retire<'a>(&'a self, asker: &'a Asker, path: &'a RecordPath) -> BoxFuture<'a, Result<()>>;
+
+    /// Remembers the workloads of a namespace that use Secrets with restarts, in place of all that were remembered of it.
+    fn remember_workloads<'a>(&'a self, namespace: &'a str, workloads: &'a [WorkloadRow]) -> BoxFuture<'a, Result<()>>;
 }

@@ -16,7 +16,7 @@ use super::binding::orphaned;
 use super::context::{Credential, Door, OpContext, Origin, ResourceOrigin};
 use super::door::{
     Asker, Changes, Inspection, PolicyReport, PolicyResource, RecordHead, RecordRef, SyncRecord, SyncRow, SyncState,
-    VaultDoor,
+    VaultDoor, WorkloadRow,
 };
 use super::error::{Error, Reason, Result};
 use super::failure::store_failed;
@@ -298,5 +298,13 @@ impl VaultDoor for LocalDoor {
 
     fn forget<'a>(&'a self, row: &'a SyncRow, secret_deleted: bool) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.forget_sync(row, secret_deleted))
+    }
+
+    fn retire<'a>(&'a self, asker: &'a Asker, path: &'a RecordPath) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.retire_record(asker, path))
+    }
+
+    fn remember_workloads<'a>(&'a self, namespace: &'a str, workloads: &'a [WorkloadRow]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.replace_workloads(namespace, workloads))
     }
 }

@@ -12,6 +12,7 @@ use crate::crypto::random;
 use crate::domain::actor::Actor;
 use crate::domain::audit::Action;
 use crate::domain::change::ChangeKind;
+pub use crate::store::roots::OrphanedRoot;
 use crate::store::{self, audit, changes, clusters, policies, roots, sessions};
 
 /// Bytes of an issuer's name.
@@ -41,6 +42,42 @@ impl Vault {
             .map_err(store_failed)?;
         policies::raise_epoch(&mut tx).await.map_err(store_failed)?;
         store::commit(tx).await.map_err(store_failed)
+    }
+
+    /// The roots of a cluster that belong to namespaces which are not there any more.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn orphaned_roots(&self, cluster_prefix: &str) -> Result<Vec<OrphanedRoot>> {
+        roots::orphaned(&self.pool, cluster_prefix).await.map_err(store_failed)
+    }
+
+    /// Removes the records of a namespace that is not there any more, and leaves its root to the namespace of today. Answers how many went.
+    ///
+    /// # Errors
+    /// [`Reason::PathNotFound`] if the root does not belong to that namespace, and those of the store.
+    pub async fn purge_root(&self, root: &OrphanedRoot) -> Result<u64> {
+        let ctx = process_context(self.clock.now());
+        let mut tx = store::begin(&self.pool).await.map_err(store_failed)?;
+        let purged = roots::purge(&mut tx, &root.path, &root.namespace_uid)
+            .await
+            .map_err(store_failed)?;
+        let Some(records) = purged else {
+            let message = "the root belongs to another namespace by now; look again with 'aether-vault roots list'";
+            return Err(Error::new(Reason::PathNotFound, message));
+        };
+        sessions::revoke_of_other_namespaces(&mut tx, &root.path, root.successor.as_deref().unwrap_or_default())
+            .await
+            .map_err(store_failed)?;
+        audit::insert(&mut tx, &ctx.entry(Action::RootPurge, &root.path))
+            .await
+            .map_err(store_failed)?;
+        changes::insert(&mut tx, ChangeKind::Root, &root.path)
+            .await
+            .map_err(store_failed)?;
+        policies::raise_epoch(&mut tx).await.map_err(store_failed)?;
+        store::commit(tx).await.map_err(store_failed)?;
+        Ok(records)
     }
 
     /// Lets the controller of a cluster carry out the deletions that its brake holds.

@@ -23,6 +23,7 @@ pub mod users;
 mod vault;
 
 pub use local_door::LocalDoor;
+pub use maintenance::OrphanedRoot;
 pub use metrics::Metrics;
 pub use recovery::Recovered;
 pub use vault::{Check, Vault, VaultConfig};

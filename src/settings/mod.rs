@@ -426,6 +426,9 @@ pub struct Controller {
     pub concurrency: u16,
     /// Every resource is compared with the vault at least this often: 1m to 7d.
     pub full_check_interval: HumanDuration,
+    /// Whether workloads are restarted when a Secret that they use changes and its resource asks for it; takes the roles under
+    /// `config/rbac/restarts-*.yaml`.
+    pub restart_workloads: bool,
     /// This replica's name in the Lease; host name and process if empty.
     pub identity: String,
     /// Address and port of the controller's metrics and health.
@@ -442,6 +445,7 @@ impl Default for Controller {
             lease_duration: HumanDuration::from_secs(9),
             concurrency: 16,
             full_check_interval: HumanDuration::from_secs(3600),
+            restart_workloads: false,
             identity: String::new(),
             metrics_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9201)),
         }

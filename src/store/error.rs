@@ -65,10 +65,10 @@ impl From<sqlx::Error> for StoreError {
                 }
                 // Classes: 08 connection, 53 resources (disk full, too many connections), 57 operator intervention
                 // (shutdown, statement timeout), 40 serialization and deadlock; 25006 read-only (a failed-over primary),
-                // 23514 without a constraint name: no partition for the row.
+                // 23514 without a constraint name: no partition for the row; 55000: somebody closed the database to connections.
                 let code = database.code().unwrap_or_default();
                 let class = code.get(..2).unwrap_or_default();
-                if matches!(class, "08" | "53" | "57" | "40" | "58") || matches!(&*code, "25006" | "23514") {
+                if matches!(class, "08" | "53" | "57" | "40" | "58") || matches!(&*code, "25006" | "23514" | "55000") {
                     Self::Unavailable(error)
                 } else {
                     Self::Refused(error)

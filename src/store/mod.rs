@@ -9,6 +9,7 @@ pub mod audit;
 pub mod changes;
 pub mod cluster_namespaces;
 pub mod clusters;
+pub mod consumers;
 mod error;
 pub mod groups;
 pub mod keks;
@@ -32,6 +33,7 @@ pub mod sessions;
 pub mod signing_keys;
 pub mod syncs;
 pub mod users;
+pub mod workloads;
 
 pub use error::{StoreError, StoreResult};
 pub use pool::Pool;

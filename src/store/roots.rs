@@ -106,3 +106,61 @@ pub async fn hold(tx: &mut Tx<'_>, path: &str, namespace_uid: &str) -> StoreResu
     .await?;
     Ok(held.is_some())
 }
+
+/// A namespace's root that belongs to an earlier namespace of the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrphanedRoot {
+    /// Its path.
+    pub path: String,
+    /// The uid of the namespace that it belongs to.
+    pub namespace_uid: String,
+    /// The uid of the namespace that bears the name now; absent if the controller sees none.
+    pub successor: Option<String>,
+    /// How many records lie below.
+    pub records: i64,
+}
+
+/// The roots of a cluster whose namespace is not the one that its controller saw within two minutes, in the order of paths. None while no
+/// controller looks: then nothing is known to be gone.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn orphaned(pool: &Pool, cluster_prefix: &str) -> StoreResult<Vec<OrphanedRoot>> {
+    Ok(sqlx::query_as!(
+        OrphanedRoot,
+        r#"SELECT r.path, r.namespace_uid AS "namespace_uid!", n.uid AS "successor?",
+                  (SELECT count(*) FROM secrets s WHERE s.root_id = r.id) AS "records!"
+           FROM roots r
+           JOIN clusters c ON c.prefix = split_part(r.path, '/', 1)
+           LEFT JOIN cluster_namespaces n ON n.cluster_id = c.id AND n.name = split_part(r.path, '/', 2)
+                AND n.seen_at > now() - interval '2 minutes'
+           WHERE c.prefix = $1
+             AND EXISTS (SELECT FROM cluster_namespaces f WHERE f.cluster_id = c.id AND f.seen_at > now() - interval '2 minutes') AND r.kind = 'namespace' AND r.namespace_uid IS NOT NULL AND r.state <> 'shredded'
+             AND n.uid IS DISTINCT FROM r.namespace_uid
+           ORDER BY r.path"#,
+        cluster_prefix
+    )
+    .fetch_all(pool)
+    .await?)
+}
+
+/// Removes every record below a namespace's root that belongs to this namespace, and leaves the root to the next one that asks. Answers how
+/// many records went; `None` if the root is not that namespace's.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn purge(tx: &mut Tx<'_>, path: &str, namespace_uid: &str) -> StoreResult<Option<u64>> {
+    let root = sqlx::query_scalar!(
+        "UPDATE roots SET namespace_uid = NULL, state = 'active'
+         WHERE path = $1 AND kind = 'namespace' AND namespace_uid = $2 AND state <> 'shredded' RETURNING id",
+        path,
+        namespace_uid,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(root) = root else { return Ok(None) };
+    let gone = sqlx::query!("DELETE FROM secrets WHERE root_id = $1", root)
+        .execute(&mut **tx)
+        .await?;
+    Ok(Some(gone.rows_affected()))
+}

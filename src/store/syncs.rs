@@ -23,6 +23,10 @@ pub struct StoredSync {
     pub secret_resource_version: String,
     pub data_hash: Vec<u8>,
     pub records: Value,
+    pub content_hash: Vec<u8>,
+    pub content_changed_at: Option<Timestamp>,
+    pub restarts: bool,
+    pub soft_delete: Option<String>,
 }
 
 /// All rows of a cluster.
@@ -30,15 +34,33 @@ pub struct StoredSync {
 /// # Errors
 /// [`super::StoreError`].
 pub async fn load(pool: &Pool, cluster_id: Uuid) -> StoreResult<Vec<StoredSync>> {
-    Ok(sqlx::query_as!(
-        StoredSync,
-        "SELECT uid, namespace, name, generation, crd_uid, delete_with_owner, secret_name, secret_uid,
-                secret_resource_version, data_hash, records
-         FROM syncs WHERE cluster_id = $1",
+    let rows = sqlx::query!(
+        r#"SELECT uid, namespace, name, generation, crd_uid, delete_with_owner, secret_name, secret_uid,
+                  secret_resource_version, data_hash, records, content_hash,
+                  content_changed_at AS "content_changed_at: jiff_sqlx::Timestamp", restarts, soft_delete
+           FROM syncs WHERE cluster_id = $1"#,
         cluster_id
     )
     .fetch_all(pool)
-    .await?)
+    .await?;
+    let stored = rows.into_iter().map(|row| StoredSync {
+        uid: row.uid,
+        namespace: row.namespace,
+        name: row.name,
+        generation: row.generation,
+        crd_uid: row.crd_uid,
+        delete_with_owner: row.delete_with_owner,
+        secret_name: row.secret_name,
+        secret_uid: row.secret_uid,
+        secret_resource_version: row.secret_resource_version,
+        data_hash: row.data_hash,
+        records: row.records,
+        content_hash: row.content_hash,
+        content_changed_at: row.content_changed_at.map(jiff_sqlx::Timestamp::to_jiff),
+        restarts: row.restarts,
+        soft_delete: row.soft_delete,
+    });
+    Ok(stored.collect())
 }
 
 /// When held deletions of a cluster were last confirmed.
@@ -62,13 +84,16 @@ pub async fn deletions_confirmed_at(pool: &Pool, cluster_id: Uuid) -> StoreResul
 pub async fn upsert(pool: &Pool, cluster_id: Uuid, row: &StoredSync) -> StoreResult<bool> {
     let done = sqlx::query!(
         "INSERT INTO syncs AS s (cluster_id, uid, namespace, name, generation, crd_uid, delete_with_owner, secret_name, secret_uid,
-                                 secret_resource_version, data_hash, records)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                                 secret_resource_version, data_hash, records, content_hash, content_changed_at, restarts,
+                                 soft_delete)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, ($14::text)::timestamptz, $15, $16)
          ON CONFLICT ON CONSTRAINT syncs_pkey DO UPDATE
          SET namespace = EXCLUDED.namespace, name = EXCLUDED.name, generation = EXCLUDED.generation, crd_uid = EXCLUDED.crd_uid,
              delete_with_owner = EXCLUDED.delete_with_owner, secret_name = EXCLUDED.secret_name, secret_uid = EXCLUDED.secret_uid,
              secret_resource_version = EXCLUDED.secret_resource_version, data_hash = EXCLUDED.data_hash,
-             records = EXCLUDED.records, updated_at = now()
+             records = EXCLUDED.records, content_hash = EXCLUDED.content_hash,
+             content_changed_at = EXCLUDED.content_changed_at, restarts = EXCLUDED.restarts,
+             soft_delete = EXCLUDED.soft_delete, updated_at = now()
          WHERE s.generation <= EXCLUDED.generation",
         cluster_id,
         row.uid,
@@ -82,6 +107,10 @@ pub async fn upsert(pool: &Pool, cluster_id: Uuid, row: &StoredSync) -> StoreRes
         row.secret_resource_version,
         row.data_hash,
         row.records,
+        row.content_hash,
+        row.content_changed_at.map(|at| at.to_string()),
+        row.restarts,
+        row.soft_delete,
     )
     .execute(pool)
     .await?;

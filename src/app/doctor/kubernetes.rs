@@ -70,7 +70,7 @@ async fn rights(client: &Client, controller: &Controller) -> Finding {
     if missing.is_empty() {
         Finding::fine(NAME, "this account may do what the controller does")
     } else {
-        let remedy = "run this as the controller's service account, and bind it the roles under config/rbac";
+        let remedy = "run this as the controller's service account, and bind it the roles under config/rbac (restarts-*.yaml too with controller.restart_workloads)";
         Finding::failed(NAME, format!("this account may not {}", missing.join(", ")), remedy)
     }
 }
@@ -111,6 +111,7 @@ fn needed(controller: &Controller) -> Vec<Right> {
     } else {
         rights.push(right(GROUP, "vaultpolicies", READ, operator, None));
         rights.push(right(GROUP, "vaultpolicies/status", &["patch"], operator, None));
+        rights.push(right("events.k8s.io", "events", &["create", "patch"], operator, None));
         controller
             .watch_namespaces
             .iter()
@@ -125,6 +126,11 @@ fn needed(controller: &Controller) -> Vec<Right> {
         let secrets = &["get", "list", "watch", "create", "update", "delete"];
         rights.push(right("", "secrets", secrets, namespace, None));
         rights.push(right("events.k8s.io", "events", &["create", "patch"], namespace, None));
+        if controller.restart_workloads {
+            for workloads in ["deployments", "statefulsets", "daemonsets"] {
+                rights.push(right("apps", workloads, &["list", "patch"], namespace, None));
+            }
+        }
         if namespace.is_some() {
             rights.push(right("", "namespaces", &["get"], namespace, namespace));
         }
@@ -187,5 +193,16 @@ mod tests {
             .collect();
         assert_eq!(whole, Vec::<String>::new());
         assert!(described(&Controller::default()).contains(&"list secrets".to_owned()));
+    }
+
+    #[test]
+    fn rights_to_restart_workloads_are_asked_for_only_where_that_is_on() {
+        let patches = |controller: &Controller| described(controller).contains(&"patch deployments".to_owned());
+        assert!(!patches(&Controller::default()));
+        let restarting = Controller {
+            restart_workloads: true,
+            ..Default::default()
+        };
+        assert!(patches(&restarting));
     }
 }

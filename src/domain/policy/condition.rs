@@ -136,8 +136,9 @@ pub(super) struct Condition {
     expires_at: Option<Timestamp>,
 }
 
-#[derive(Debug)]
-struct Window {
+/// A window, compiled.
+#[derive(Debug, Clone)]
+pub struct Window {
     /// A bit a day, Monday the lowest.
     days: u8,
     from: u16,
@@ -242,7 +243,11 @@ impl Condition {
 }
 
 impl Window {
-    fn compile(written: &TimeWindow) -> Result<Self, (&'static str, &'static str)> {
+    /// Compiles a window.
+    ///
+    /// # Errors
+    /// The field that is wrong, and what to write instead.
+    pub fn compile(written: &TimeWindow) -> Result<Self, (&'static str, &'static str)> {
         const TIME: &str = "write a time of day as HH:MM, from 00:00 to 23:59; 'to' may also be 24:00";
         let days = match written.days.as_deref() {
             None => 0b111_1111,
@@ -278,7 +283,9 @@ impl Window {
         })
     }
 
-    fn holds(&self, now: Timestamp) -> bool {
+    /// Whether a moment lies in it.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
         let local = now.to_zoned(self.zone.clone());
         let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).unwrap_or(0);
         let today = self.on(local.weekday());

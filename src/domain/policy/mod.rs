@@ -17,7 +17,7 @@ mod subjects;
 mod validate;
 
 pub use capability::{Capability, CapabilitySet};
-pub use condition::{Circumstances, Conditions, Day, TimeWindow};
+pub use condition::{Circumstances, Conditions, Day, TimeWindow, Window};
 pub use diff::{Change, Diff, DiffBounds};
 pub use document::{Effect, PolicyDocument, Rule, Subject};
 pub use engine::{Because, Decision, PolicySnapshot, StoredPolicy};

@@ -1,4 +1,7 @@
-//! Decisions of the controller that are neither Kubernetes' nor the vault's: when to try again, and when to stop deleting.
+//! Decisions of the controller that are neither Kubernetes' nor the vault's: when to try again, when to stop deleting, whom to restart, and
+//! when to speak of an outage.
 
 pub mod backoff;
 pub mod brake;
+pub mod outage;
+pub mod restart;

@@ -67,11 +67,11 @@ impl ListParameters {
 }
 
 /// A cursor says where to go on; clients are to hand it back, not to read it.
-fn close_cursor(place: &str) -> String {
+pub(super) fn close_cursor(place: &str) -> String {
     URL_SAFE_NO_PAD.encode(place)
 }
 
-fn open_cursor(cursor: &str) -> Result<String> {
+pub(super) fn open_cursor(cursor: &str) -> Result<String> {
     let place = URL_SAFE_NO_PAD
         .decode(cursor)
         .ok()

@@ -5,6 +5,7 @@ mod api_key_list;
 mod api_key_revoke;
 mod api_key_rotate;
 mod api_key_view;
+mod consumers;
 mod group;
 mod group_members;
 mod health;
@@ -57,6 +58,7 @@ pub(super) fn all() -> Vec<Endpoint> {
             record_write::endpoint(),
             record_delete::endpoint(),
             versions::endpoint(),
+            consumers::endpoint(),
         ],
         vec![user_list::endpoint(), user_create::endpoint()],
         user::endpoints(),

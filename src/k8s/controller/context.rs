@@ -1,8 +1,9 @@
 //! What the reconcilers of one term of leadership share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::core::ObjectMeta;
 use tokio::sync::Notify;
@@ -14,8 +15,10 @@ use super::key::Key;
 use super::memory::Memory;
 use super::namespaces::{Namespaces, Seen};
 use super::queue::Queue;
+use super::restart::{Restarts, Told};
 use super::vault_secret::ownership::OWNER_UID;
 use super::watch::Cache;
+use crate::domain::sync::outage::{Outage, OutageNews};
 use crate::k8s::crd::vault_secret::VaultSecretStatus;
 use crate::k8s::crd::{VaultPolicy, VaultSecret};
 use crate::k8s::metrics::ControllerMetrics;
@@ -89,6 +92,8 @@ pub(super) struct Notes {
     pub(super) failures: u32,
     /// The status that was written and not seen yet.
     pub(super) written: Option<Written>,
+    /// What became of the workloads that use the Secret, if that was looked at.
+    pub(super) restarts: Option<Told>,
 }
 
 /// Shared by everything that runs in a term.
@@ -114,6 +119,31 @@ pub(super) struct Context {
     pub(super) definition: Mutex<String>,
     /// Rings when a `VaultSecret` is gone.
     pub(super) gone: Notify,
+    pub(super) restarts: Restarts,
+    pub(super) revoked: Revoked,
+    pub(super) outage: Mutex<Outage>,
+}
+
+/// The `VaultSecret`s, by uid, whose Secret is to go because access was lost. The reaper takes them away, so that the brake holds an accident.
+#[derive(Default)]
+pub(super) struct Revoked(Mutex<HashSet<String>>);
+
+impl Revoked {
+    pub(super) fn order(&self, uid: &str) {
+        self.lock().insert(uid.to_owned());
+    }
+
+    pub(super) fn lift(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn holds(&self, uid: &str) -> bool {
+        self.lock().contains(uid)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The notes of every `VaultSecret`, by uid.
@@ -152,6 +182,45 @@ impl Context {
     pub(super) fn is_gone(&self, row: &SyncRow) -> bool {
         let there = self.vault_secrets.get(&Key::new(&row.namespace, &row.name));
         self.settings.watches(&row.namespace) && there.is_none_or(|object| object.uid() != row.uid)
+    }
+
+    /// Notes whether the vault answered. One event and one metric speak of an outage, for all objects.
+    pub(super) fn vault_answered(&self, answered: bool) {
+        let news = self
+            .outage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(answered);
+        match news {
+            None => {}
+            Some(OutageNews::Begun) => {
+                self.metrics.vault_available.set(0);
+                let note =
+                    "the vault does not answer: Secrets stay as they are, and changes wait; look at its database";
+                self.events.warn_of(self.lease(), "VaultUnavailable", note.to_owned());
+            }
+            Some(OutageNews::Over) => {
+                self.metrics.vault_available.set(1);
+                let note = "the vault answers again: changes that waited are carried out";
+                self.events.note_of(self.lease(), "VaultAvailable", note.to_owned());
+            }
+        }
+    }
+
+    /// The Lease stands for the controller as a whole.
+    fn lease(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some("coordination.k8s.io/v1".to_owned()),
+            kind: Some("Lease".to_owned()),
+            namespace: Some(self.settings.operator_namespace.clone()),
+            name: Some(self.settings.lease_name.clone()),
+            ..Default::default()
+        }
+    }
+
+    /// Whether the `VaultSecret` of a row stands, and its Secret is to go.
+    pub(super) fn is_revoked(&self, row: &SyncRow) -> bool {
+        self.revoked.holds(&row.uid) && !self.is_gone(row)
     }
 
     /// Whether a Secret is exactly as it was remembered.

@@ -46,6 +46,16 @@ impl Events {
         self.hand_in(about.object_ref(&()), EventType::Warning, reason, note);
     }
 
+    /// Something was done to an object of another kind.
+    pub(super) fn note_of(&self, about: ObjectReference, reason: &str, note: String) {
+        self.hand_in(about, EventType::Normal, reason, note);
+    }
+
+    /// Something stands in the way of more than one object.
+    pub(super) fn warn_of(&self, about: ObjectReference, reason: &str, note: String) {
+        self.hand_in(about, EventType::Warning, reason, note);
+    }
+
     fn hand_in(&self, about: ObjectReference, type_: EventType, reason: &str, mut note: String) {
         // The API's bound is 1 kB.
         if note.len() > 1000 {

@@ -7,6 +7,7 @@
 //! | `queue`, `wake` | what waits, and what is woken by a change in the vault |
 //! | `vault_secret`, `vault_policy` | one look at one resource |
 //! | `reaper` | Secrets whose `VaultSecret` is gone |
+//! | `restart` | workloads that use a Secret whose data changed |
 //!
 //! Everything is asked of the vault through [`VaultDoor`].
 
@@ -20,6 +21,7 @@ mod memory;
 mod namespaces;
 mod queue;
 mod reaper;
+mod restart;
 mod term;
 mod vault_policy;
 mod vault_secret;

@@ -1,4 +1,4 @@
-//! Secrets whose `VaultSecret` is gone.
+//! Secrets whose `VaultSecret` is gone, and those whose `VaultSecret` lost access and says that they go then.
 //!
 //! A Secret is deleted only if its `VaultSecret` was remembered and a complete list or a watch told that it is gone, the definition is the
 //! one that it came through and stands, the Secret is the one that is remembered, and not too many go at a time. Everything else keeps it.
@@ -15,10 +15,13 @@ use tracing::{info, warn};
 use super::context::Context;
 use super::definition::Definition;
 use super::key::Key;
+use super::queue::{Causes, Class};
+use super::vault_secret::reconcile::asker;
 use super::vault_secret::remove::remove;
 use crate::domain::sync::brake::Brake;
 use crate::k8s::crd::VaultSecret;
 use crate::service::door::SyncRow;
+use crate::service::error::{Error, Reason};
 
 /// How long deletions are gathered, so that the brake sees a mass deletion as one.
 const GATHER: Duration = Duration::from_millis(250);
@@ -80,7 +83,7 @@ impl Reaper {
                 .memory
                 .all()
                 .into_iter()
-                .filter(|row| context.is_gone(row))
+                .filter(|row| context.is_gone(row) || context.is_revoked(row))
                 .collect();
             since.retain(|uid, _| gone.iter().any(|row| row.uid == *uid));
             for row in &gone {
@@ -162,6 +165,14 @@ impl Reaper {
             }
             match self.settle(context, brake, since, &row).await {
                 Ok(Fate::Settled { deleted }) => {
+                    if let Err(error) = retire(context, &row).await {
+                        warn!(
+                            reason = error.reason().as_str(),
+                            "the record of a deleted VaultSecret is not soft-deleted yet; trying again"
+                        );
+                        again = Some(PAUSE);
+                        continue;
+                    }
                     if let Err(error) = context.door.forget(&row, deleted).await {
                         warn!(
                             reason = error.reason().as_str(),
@@ -174,7 +185,17 @@ impl Reaper {
                     if deleted {
                         context.metrics.secrets.with_label_values(&["deleted"]).inc();
                     }
-                    info!(secret = %Key::new(&row.namespace, &row.secret_name), deleted, "the VaultSecret is gone");
+                    let secret = Key::new(&row.namespace, &row.secret_name);
+                    if context.is_gone(&row) {
+                        info!(%secret, deleted, "the VaultSecret is gone");
+                    } else {
+                        info!(%secret, deleted, "the VaultSecret lost access to its records");
+                        context.revoked.lift(&row.uid);
+                        // Its status says that there is no Secret any more.
+                        context
+                            .queue
+                            .add(Key::new(&row.namespace, &row.name), Causes::AGAIN, Class::Change, None);
+                    }
                 }
                 Ok(Fate::Handover) => again = Some(PAUSE),
                 Ok(Fate::Held) => {
@@ -204,13 +225,14 @@ impl Reaper {
         since: &HashMap<String, Instant>,
         row: &SyncRow,
     ) -> Result<Fate, kube::Error> {
-        if !row.delete_with_owner {
+        let revoked = context.is_revoked(row);
+        if !row.delete_with_owner && !revoked {
             return Ok(Fate::Settled { deleted: false });
         }
         let target = Key::new(&row.namespace, &row.secret_name);
         let successors = context.index.targeting(&target);
         let waited = since.get(&row.uid).map(Instant::elapsed).unwrap_or_default();
-        if !successors.is_empty() && waited < HANDOVER {
+        if !revoked && !successors.is_empty() && waited < HANDOVER {
             return Ok(Fate::Handover);
         }
         if !brake.allows(context.clock.now(), context.memory.len(), self.confirmation()) {
@@ -218,4 +240,41 @@ impl Reaper {
         }
         remove(context, row).await.map(|deleted| Fate::Settled { deleted })
     }
+}
+
+/// Soft-deletes the record of a row whose `VaultSecret` is gone, if that was asked for and nobody else uses it.
+async fn retire(context: &Context, row: &SyncRow) -> Result<(), Error> {
+    let Some(path) = row.soft_delete.as_ref().filter(|_| context.is_gone(row)) else {
+        return Ok(());
+    };
+    if !context.index.using(path).is_empty() {
+        info!(%path, "another VaultSecret uses the record: it stays");
+        return Ok(());
+    }
+    // A namespace that is gone or going keeps its records, for whoever adopts or purges them.
+    let namespace = match context.namespaces.look_up(&row.namespace).await {
+        Ok(namespace) if !namespace.terminating => namespace.name,
+        Ok(_) => return Ok(()),
+        Err(error) => {
+            warn!(namespace = row.namespace, %error, "the record stays, since its namespace cannot be asked for");
+            return Ok(());
+        }
+    };
+    let done = context
+        .door
+        .retire(&asker(namespace, &row.uid, row.generation), path)
+        .await;
+    match done {
+        Ok(()) => info!(%path, "soft-deleted with its VaultSecret"),
+        Err(error)
+            if matches!(
+                error.reason(),
+                Reason::PolicyDenied | Reason::RootOrphaned | Reason::ManagedByResource
+            ) =>
+        {
+            warn!(%path, reason = error.reason().as_str(), "the record stays: it may not be deleted");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::ControllerError;
-use super::context::{AllNotes, Context, Resource, SecretMeta};
+use super::context::{AllNotes, Context, Resource, Revoked, SecretMeta};
 use super::definition::Definitions;
 use super::events::events;
 use super::index::{Index, Uses};
@@ -24,6 +24,7 @@ use super::memory::Memory;
 use super::namespaces::{self, Namespaces};
 use super::queue::{Causes, Class, Queue};
 use super::reaper::Reaper;
+use super::restart::Restarts;
 use super::vault_policy::Policies;
 use super::vault_secret::ownership::{MANAGED_BY, MANAGER};
 use super::vault_secret::{plan, reconcile};
@@ -54,6 +55,7 @@ pub(super) async fn run(
     if !policy_scopes.watches(&settings.operator_namespace) {
         policy_scopes.watch_namespaces.push(settings.operator_namespace.clone());
     }
+    metrics.caught_up.set(0);
     let (event_desk, publisher) = events(client.clone(), &settings.identity);
     let context = Arc::new(Context {
         vault_secrets: Cache::new(scopes::<VaultSecret>(&client, &settings).len()),
@@ -68,6 +70,9 @@ pub(super) async fn run(
         notes: AllNotes::default(),
         definition: Mutex::default(),
         gone: Notify::new(),
+        restarts: Restarts::new(state.workloads),
+        revoked: Revoked::default(),
+        outage: Mutex::default(),
         events: event_desk,
         client,
         door,
@@ -109,6 +114,10 @@ pub(super) async fn run(
     parts.spawn({
         let (context, policies) = (Arc::clone(&context), Arc::clone(&policies));
         async move { policies.retain(&context).await }
+    });
+    parts.spawn({
+        let context = Arc::clone(&context);
+        async move { context.restarts.run(&context).await }
     });
     parts.spawn(measure(Arc::clone(&context), policies));
 

@@ -29,8 +29,8 @@ use crate::domain::root::namespace_prefix;
 use crate::domain::sync::backoff;
 use crate::k8s::crd::condition::stamp;
 use crate::k8s::crd::vault_policy::{
-    PolicyPreview, PolicyRule, PolicySubject, RuleCapability, RuleConditions, RuleDay, RuleEffect, SubjectKind,
-    VaultPolicyStatus,
+    PolicyPreview, PolicyRule, PolicySubject, RuleCapability, RuleConditions, RuleDay, RuleEffect, RuleWindow,
+    SubjectKind, VaultPolicyStatus,
 };
 use crate::k8s::crd::{Condition, ConditionStatus, GROUP, VERSION, VaultPolicy};
 use crate::service::door::{PolicyReport, PolicyResource};
@@ -420,17 +420,22 @@ fn conditions_of(conditions: &RuleConditions) -> Conditions {
     Conditions {
         second_factor_within: conditions.second_factor_within.clone(),
         networks: conditions.networks.clone(),
-        time_window: conditions.time_window.as_ref().map(|window| TimeWindow {
-            days: window
-                .days
-                .as_ref()
-                .map(|days| days.iter().map(|day| self::day(*day)).collect()),
-            from: window.from.clone(),
-            to: window.to.clone(),
-            time_zone: window.time_zone.clone(),
-        }),
+        time_window: conditions.time_window.as_ref().map(window_of),
         not_before: conditions.not_before,
         expires_at: conditions.expires_at,
+    }
+}
+
+/// A window as the rules read it.
+pub(super) fn window_of(window: &RuleWindow) -> TimeWindow {
+    TimeWindow {
+        days: window
+            .days
+            .as_ref()
+            .map(|days| days.iter().map(|day| self::day(*day)).collect()),
+        from: window.from.clone(),
+        to: window.to.clone(),
+        time_zone: window.time_zone.clone(),
     }
 }
 

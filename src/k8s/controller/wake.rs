@@ -144,6 +144,7 @@ async fn survey(context: &Context, class: Class) {
     }
     let keys = all(context);
     let woken = persist(context, &keys, class).await;
+    context.metrics.caught_up.set(1);
     info!(
         resources = keys.len(),
         woken,
@@ -205,7 +206,9 @@ async fn compare(context: &Context, keys: &[Key], class: Class) -> Result<usize,
     let answers = if asks.is_empty() {
         Vec::new()
     } else {
-        context.door.inspect(&asks).await?
+        let answers = context.door.inspect(&asks).await;
+        context.vault_answered(answers.is_ok());
+        answers?
     };
     for (question, answer) in questions.into_iter().zip(answers) {
         let known = answer.ok().map(|inspections| Known {

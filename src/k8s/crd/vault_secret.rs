@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cel;
 use super::condition::Condition;
+use super::vault_policy::RuleWindow;
 
 /// What a `VaultSecret` asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -65,6 +66,12 @@ pub struct VaultSecretSpec {
     /// The Secret. Absent means one of this resource's name, type Opaque.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// What becomes of the record when this resource is deleted: Retain (the default), or SoftDelete, after which it can be brought back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_policy: Option<RecordPolicy>,
+    /// Whether the workloads that use the Secret are restarted when its data changes. Absent means no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
     /// While true, neither the record nor the Secret is touched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
@@ -184,7 +191,11 @@ pub struct UuidGenerator {}
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!(has(self.creationPolicy) && self.creationPolicy == 'Merge' && (has(self.type) || (has(self.immutable) && self.immutable)))")
-        .message("with creationPolicy Merge the Secret belongs to somebody else: remove type and immutable, or use creationPolicy Own")
+        .message("with creationPolicy Merge the Secret belongs to somebody else: remove type and immutable, or use creationPolicy Own"),
+    validation = Rule::new("!(has(self.creationPolicy) && self.creationPolicy == 'Merge' && (has(self.adopt) || (has(self.ownerReference) && self.ownerReference)))")
+        .message("with creationPolicy Merge the Secret stays somebody else's: remove adopt and ownerReference, or use creationPolicy Own"),
+    validation = Rule::new("!(has(self.ownerReference) && self.ownerReference && has(self.deletionPolicy) && self.deletionPolicy == 'Retain')")
+        .message("with ownerReference the cluster deletes the Secret with this resource: remove ownerReference, or deletionPolicy Retain")
 )]
 pub struct Target {
     /// Its name; absent means this resource's.
@@ -222,9 +233,24 @@ pub struct Target {
     /// What becomes of the Secret when this resource is deleted: Delete (the default) or Retain. It is for that event alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// What becomes of the Secret when the record may not be read any more or is gone: Keep (the default) stops updating it.
+    /// What becomes of the Secret when the record may not be read any more or is gone: Keep (the default) stops updating it, Delete
+    /// removes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_revoked: Option<OnRevoked>,
+    /// Whose Secrets of this name may be taken over without an annotation on each; absent means nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+    /// Makes the Secret show below this resource in tree views, by an owner reference. The cluster then deletes the Secret with this
+    /// resource, also when the definition of `VaultSecret` is deleted; absent means no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_reference: Option<bool>,
+}
+
+/// Whose Secrets may be taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Adopt {
+    /// Those that External Secrets Operator made and that no `ExternalSecret` owns any more.
+    ExternalSecrets,
 }
 
 /// Who owns the Secret.
@@ -253,6 +279,47 @@ pub enum OnRevoked {
     /// It stays as it was last written.
     #[default]
     Keep,
+    /// It goes; workloads that start without it fail.
+    Delete,
+}
+
+/// What becomes of the record when its `VaultSecret` is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum RecordPolicy {
+    /// It stays.
+    #[default]
+    Retain,
+    /// Its current version is soft-deleted, unless another `VaultSecret` uses it.
+    SoftDelete,
+}
+
+/// Restarts of the workloads that use the Secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.mode == 'Auto' || (!has(self.cooldown) && !has(self.window))")
+        .message("cooldown and window are for mode Auto: remove them, or set mode to Auto")
+)]
+pub struct Restart {
+    /// Auto restarts Deployments, StatefulSets, DaemonSets and Argo Rollouts of the namespace that use the Secret, one after another, once for
+    /// each change of its data. Off restarts nothing.
+    pub mode: RestartMode,
+    /// The least time between two restarts of a workload: a number with `s`, `m`, `h` or `d`, up to `7d`; absent means `1m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), regex(pattern = r"^[0-9]{1,7}[smhd]$"))]
+    pub cooldown: Option<String>,
+    /// When restarts may happen; absent means always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<RuleWindow>,
+}
+
+/// Whether workloads are restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RestartMode {
+    /// When the data of the Secret changes.
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// One key of the Secret; exactly one of `from` and `template`.
@@ -338,7 +405,7 @@ pub struct VaultSecretStatus {
     /// The generation that the controller looked at last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Authorized, Stored, Synced, Ready, Reconciling, Stalled.
+    /// Authorized, Stored, Synced, Ready, Reconciling, Stalled; with `restart` also Restarted.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -80,6 +80,14 @@ impl LocalDoor {
         Ok(outcomes.into_iter().map(|outcome| outcome.map(sync_record)).collect())
     }
 
+    pub(super) async fn retire_record(&self, asker: &Asker, path: &RecordPath) -> Result<()> {
+        let ctx = self.context(asker).await?;
+        match self.vault.records().delete(&ctx, path, None).await {
+            Err(error) if error.reason() == Reason::PathNotFound => Ok(()),
+            done => done,
+        }
+    }
+
     pub(super) async fn generate_missing(
         &self,
         asker: &Asker,

@@ -2,11 +2,14 @@
 
 use super::LocalDoor;
 use crate::domain::audit::Action;
+use crate::domain::path::RecordPath;
+use crate::domain::sync::restart::{Remembered, WorkloadId};
 use crate::service::context::ResourceOrigin;
-use crate::service::door::{SyncRow, SyncState};
+use crate::service::door::{SyncRow, SyncState, WorkloadRow};
 use crate::service::error::{Error, Result};
 use crate::service::failure::store_failed;
 use crate::store::syncs::{StoredSync, delete, deletions_confirmed_at, load, upsert};
+use crate::store::workloads::{self, StoredWorkload};
 use crate::store::{self, audit};
 
 impl LocalDoor {
@@ -16,10 +19,32 @@ impl LocalDoor {
         let confirmed = deletions_confirmed_at(&self.vault.pool, self.cluster.id)
             .await
             .map_err(store_failed)?;
+        let remembered = workloads::load(&self.vault.pool, self.cluster.id)
+            .await
+            .map_err(store_failed)?;
+        let workloads = remembered
+            .into_iter()
+            .map(from_stored_workload)
+            .collect::<Result<Vec<_>>>()?;
         Ok(SyncState {
             rows,
             deletions_confirmed_at: confirmed,
+            workloads,
         })
+    }
+
+    pub(super) async fn replace_workloads(&self, namespace: &str, rows: &[WorkloadRow]) -> Result<()> {
+        let rows = rows.iter().map(to_stored_workload).collect::<Result<Vec<_>>>()?;
+        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
+        workloads::clear(&mut tx, self.cluster.id, namespace)
+            .await
+            .map_err(store_failed)?;
+        for row in &rows {
+            workloads::insert(&mut tx, self.cluster.id, row)
+                .await
+                .map_err(store_failed)?;
+        }
+        store::commit(tx).await.map_err(store_failed)
     }
 
     pub(super) async fn remember_sync(&self, row: &SyncRow) -> Result<bool> {
@@ -47,7 +72,9 @@ impl LocalDoor {
 }
 
 fn from_stored(row: StoredSync) -> Result<SyncRow> {
+    let retired = row.soft_delete.as_deref().map(RecordPath::parse).transpose();
     Ok(SyncRow {
+        soft_delete: retired.map_err(Error::internal)?,
         records: serde_json::from_value(row.records).map_err(Error::internal)?,
         uid: row.uid,
         namespace: row.namespace,
@@ -59,6 +86,9 @@ fn from_stored(row: StoredSync) -> Result<SyncRow> {
         secret_uid: row.secret_uid,
         secret_resource_version: row.secret_resource_version,
         data_hash: row.data_hash,
+        content_hash: row.content_hash,
+        content_changed_at: row.content_changed_at,
+        restarts: row.restarts,
     })
 }
 
@@ -75,5 +105,39 @@ fn to_stored(row: &SyncRow) -> Result<StoredSync> {
         secret_resource_version: row.secret_resource_version.clone(),
         data_hash: row.data_hash.clone(),
         records: serde_json::to_value(&row.records).map_err(Error::internal)?,
+        content_hash: row.content_hash.clone(),
+        content_changed_at: row.content_changed_at,
+        restarts: row.restarts,
+        soft_delete: row.soft_delete.as_ref().map(ToString::to_string),
+    })
+}
+
+fn from_stored_workload(row: StoredWorkload) -> Result<WorkloadRow> {
+    Ok(WorkloadRow {
+        namespace: row.namespace,
+        id: WorkloadId {
+            kind: row.kind,
+            name: row.name,
+        },
+        uid: row.uid,
+        remembered: Remembered {
+            carried: serde_json::from_value(row.carried).map_err(Error::internal)?,
+            seen_at: row.seen_at,
+            restarted_at: row.restarted_at,
+            gating: row.gating,
+        },
+    })
+}
+
+fn to_stored_workload(row: &WorkloadRow) -> Result<StoredWorkload> {
+    Ok(StoredWorkload {
+        namespace: row.namespace.clone(),
+        kind: row.id.kind.clone(),
+        name: row.id.name.clone(),
+        uid: row.uid.clone(),
+        carried: serde_json::to_value(&row.remembered.carried).map_err(Error::internal)?,
+        seen_at: row.remembered.seen_at,
+        restarted_at: row.remembered.restarted_at,
+        gating: row.remembered.gating,
     })
 }

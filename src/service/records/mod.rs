@@ -3,6 +3,7 @@
 //! Each authorises before it looks anything up, rests on what it read from memory, and is confirmed by the commit that carries its
 //! audit entry. What was not confirmed is decided and read anew, a few times at most.
 
+mod consumers;
 mod list;
 mod read;
 mod states;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use consumers::{CarriedVersion, Consumer, ConsumerWorkload, Consumers};
 pub use list::{ListItem, ListOptions, Page};
 pub use read::{ReadRecord, VersionInfo};
 pub use write::Written;

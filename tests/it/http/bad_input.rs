@@ -41,6 +41,7 @@ async fn r18_bad_paths_are_refused_by_every_route_that_takes_one() {
             ("PUT", "records", Some(json!({"data": {"k": "v"}}))),
             ("DELETE", "records", None),
             ("GET", "versions", None),
+            ("GET", "consumers", None),
             ("POST", "undelete", Some(json!({"versions": [1]}))),
             ("POST", "destroy", Some(json!({"versions": [1]}))),
         ] {
@@ -186,6 +187,9 @@ async fn r23_numbers_out_of_range_and_unknown_parameters_are_refused() {
         ("GET", "/api/v1/list?after=shared/smtp"),
         ("GET", "/api/v1/me?x=1"),
         ("GET", "/api/v1/versions/shared/smtp?limit=1"),
+        ("GET", "/api/v1/consumers/shared/smtp?limit=0"),
+        ("GET", "/api/v1/consumers/shared/smtp?limit=1001"),
+        ("GET", "/api/v1/consumers/shared/smtp?after=%00"),
     ] {
         assert_eq!(
             api.call(method, uri, None).await.problem(),

@@ -405,6 +405,7 @@ async fn r16_a_deny_hides_a_record_from_every_operation_and_from_lists() {
         ("PUT", "records/shared/x/a", Some(json!({"data": {"k": "w"}}))),
         ("DELETE", "records/shared/x/a", None),
         ("GET", "versions/shared/x/a", None),
+        ("GET", "consumers/shared/x/a", None),
         ("POST", "undelete/shared/x/a", Some(json!({"versions": [1]}))),
         ("POST", "destroy/shared/x/a", Some(json!({"versions": [1]}))),
     ] {

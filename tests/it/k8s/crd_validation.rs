@@ -118,6 +118,26 @@ async fn contradictions_are_refused() {
                 "with creationPolicy Merge the Secret belongs to somebody else: remove type and immutable, or use creationPolicy Own",
             ),
         ),
+        (
+            json!({ "target": { "creationPolicy": "Merge", "adopt": "ExternalSecrets" } }),
+            invalid(
+                "spec.target",
+                "",
+                "with creationPolicy Merge the Secret stays somebody else's: remove adopt and ownerReference, or use creationPolicy Own",
+            ),
+        ),
+        (
+            json!({ "target": { "ownerReference": true, "deletionPolicy": "Retain" } }),
+            invalid(
+                "spec.target",
+                "",
+                "with ownerReference the cluster deletes the Secret with this resource: remove ownerReference, or deletionPolicy Retain",
+            ),
+        ),
+        (
+            json!({ "restart": { "mode": "Off", "cooldown": "1m" } }),
+            invalid("spec.restart", "", "cooldown and window are for mode Auto: remove them, or set mode to Auto"),
+        ),
     ])
     .await;
 }

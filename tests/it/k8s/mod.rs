@@ -2,11 +2,17 @@
 
 mod crd_validation;
 mod drift;
+mod faults;
 mod leadership;
+mod matrix;
 mod namespaced_roles;
+mod outage;
 mod ownership;
 mod policy;
+mod requests;
+mod restarts;
 mod setup;
 mod status;
 mod sync;
+mod target_options;
 mod workloads;

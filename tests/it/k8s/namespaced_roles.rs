@@ -8,9 +8,11 @@ use serde_json::json;
 
 use crate::support::controller::Stage;
 
-/// The roles under config/rbac for named namespaces, in this test's namespaces.
-async fn grant(stage: &Stage) {
-    let yaml = include_str!("../../../config/rbac/namespaced.yaml");
+/// The roles under config/rbac for named namespaces.
+pub(super) const ROLES: &str = include_str!("../../../config/rbac/namespaced.yaml");
+
+/// Gives roles of config/rbac, in this test's namespaces.
+pub(super) async fn grant(stage: &Stage, yaml: &str) {
     let yaml = yaml
         .replace("aether-vault-system", &stage.operator)
         .replace("shop", &stage.shop);
@@ -48,16 +50,21 @@ where
     }
 }
 
-#[tokio::test]
-async fn r32_namespaced_roles_are_enough() {
-    let mut stage = Stage::without_controller().await;
-    grant(&stage).await;
+/// A client with the rights of the controller's service account.
+pub(super) async fn as_controller(stage: &Stage) -> Client {
     let mut config = Config::infer().await.unwrap();
     config.auth_info.impersonate = Some(format!(
         "system:serviceaccount:{}:aether-vault-controller",
         stage.operator
     ));
-    let restricted = Client::try_from(config).unwrap();
+    Client::try_from(config).unwrap()
+}
+
+#[tokio::test]
+async fn r32_namespaced_roles_are_enough() {
+    let mut stage = Stage::without_controller().await;
+    grant(&stage, ROLES).await;
+    let restricted = as_controller(&stage).await;
     let forbidden: Api<k8s_openapi::api::core::v1::Secret> = Api::all(restricted.clone());
     assert!(
         forbidden.list(&kube::api::ListParams::default()).await.is_err(),

@@ -382,6 +382,10 @@ async fn what_was_applied_only_moves_forward() {
         secret_name: "db".to_owned(),
         secret_uid: "s".to_owned(),
         secret_resource_version: generation.to_string(),
+        content_hash: Vec::new(),
+        content_changed_at: None,
+        restarts: false,
+        soft_delete: None,
         data_hash: door.hash(b"x"),
         records: Vec::new(),
     };

@@ -5,6 +5,7 @@ mod door;
 mod feed;
 mod keys;
 mod reads;
+mod roots;
 mod sessions;
 mod tampering;
 mod users;

@@ -65,6 +65,28 @@ impl TestDatabase {
             .unwrap();
     }
 
+    /// Ends every connection and lets nobody in, as an outage would.
+    pub async fn close(&self) {
+        let name = &self.name;
+        execute(
+            &self.admin_dsn,
+            &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+        )
+        .await;
+        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+        execute(&self.admin_dsn, &end).await;
+    }
+
+    /// Lets everybody in again.
+    pub async fn open(&self) {
+        let name = &self.name;
+        execute(
+            &self.admin_dsn,
+            &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
+        )
+        .await;
+    }
+
     /// Asks for one number as the superuser.
     pub async fn count(&self, sql: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))

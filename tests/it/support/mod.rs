@@ -6,6 +6,7 @@ pub mod client;
 pub mod cluster;
 pub mod controller;
 pub mod database;
+pub mod faults;
 #[allow(dead_code, reason = "test programs of their own use the rest of it")]
 pub mod process;
 #[allow(dead_code, reason = "test programs of their own use the rest of it")]

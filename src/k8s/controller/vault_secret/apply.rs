@@ -70,11 +70,14 @@ pub(in crate::k8s::controller) async fn apply(
     let name = object.name_any();
     let same_name = row.filter(|row| row.secret_name == *wanted.target.name && !row.secret_uid.is_empty());
     let left_behind = left_behind(context, &wanted.target, &uid);
+    let living = living(context, &wanted.target, &uid);
     let claimant = Claimant {
         uid: &uid,
         name: &name,
         remembered: same_name.map(|row| row.secret_uid.as_str()),
+        living: &living,
         left_behind: &left_behind,
+        adopts_external_secrets: wanted.adopts_external_secrets,
     };
     // A Secret that no watch ever told of is most likely not there; if it is, creating it fails and we look.
     let mut missing =
@@ -165,6 +168,10 @@ async fn intend(
         secret_uid: String::new(),
         secret_resource_version: String::new(),
         data_hash: Vec::new(),
+        content_hash: row.map(|row| row.content_hash.clone()).unwrap_or_default(),
+        content_changed_at: row.and_then(|row| row.content_changed_at),
+        restarts: row.is_some_and(|row| row.restarts),
+        soft_delete: row.and_then(|row| row.soft_delete.clone()),
         records: Vec::new(),
     };
     remember(context, intended).await
@@ -246,6 +253,13 @@ async fn leave_former_target(context: &Context, wanted: &Wanted, row: Option<&Sy
         Ok(removed) => info!(secret = %former, removed, "the VaultSecret names another Secret now"),
         Err(error) => warn!(secret = %former, %error, "the former Secret could not be removed"),
     }
+}
+
+/// The other `VaultSecret`s that write a Secret, by uid.
+fn living(context: &Context, target: &Key, uid: &str) -> Vec<String> {
+    let keys = context.index.targeting(target).into_iter();
+    let uids = keys.filter_map(|key| context.vault_secrets.get(&key).map(|object| object.uid().to_owned()));
+    uids.filter(|other| other != uid).collect()
 }
 
 /// The Secrets of this name that are remembered of `VaultSecret`s which are gone.

@@ -13,6 +13,8 @@ pub(in crate::k8s::controller) const MANAGER: &str = "aether-vault";
 pub(in crate::k8s::controller) const OWNER_UID: &str = "aethervault.io/owner-uid";
 /// The annotation by which whoever may edit a Secret hands it to the `VaultSecret` that it names.
 pub(in crate::k8s::controller) const ADOPT: &str = "aethervault.io/adopt";
+/// What External Secrets Operator marks its Secrets with, as a label and in the names of others.
+const EXTERNAL_SECRETS: &str = "reconcile.external-secrets.io/";
 /// The annotation, followed by the uid of a `VaultSecret`, that names the keys which that one merged into the Secret.
 const MERGED_KEYS: &str = "aethervault.io/keys.";
 
@@ -33,6 +35,10 @@ pub(in crate::k8s::controller) struct Claimant<'a> {
     pub(in crate::k8s::controller) name: &'a str,
     /// The uid of the Secret that is remembered as its own.
     pub(in crate::k8s::controller) remembered: Option<&'a str>,
+    /// Whether the user hands it what External Secrets Operator left.
+    pub(in crate::k8s::controller) adopts_external_secrets: bool,
+    /// The uids of the `VaultSecret`s that write the same Secret.
+    pub(in crate::k8s::controller) living: &'a [String],
     /// The uids of Secrets that are remembered of `VaultSecret`s which are gone.
     pub(in crate::k8s::controller) left_behind: &'a [String],
 }
@@ -61,11 +67,23 @@ pub(in crate::k8s::controller) fn claim(
         .is_some_and(|name| name == claimant.name);
     let restored = labelled && owner.is_some() && same_data;
     let left_behind = labelled && claimant.left_behind.iter().any(|known| Some(known.as_str()) == uid);
-    if handed_over || restored || left_behind {
+    let secret_name = secret.name_any();
+    let of_external_secrets = is_of_external_secrets(secret);
+    if handed_over || (of_external_secrets && claimant.adopts_external_secrets) {
+        return match still_owned(secret, claimant.uid) {
+            None => Ok(Claim::Adopted),
+            Some(owner) => Err(format!(
+                "Secret '{secret_name}' still belongs to {owner}, which would write or delete it again; delete that one with --cascade=orphan first"
+            )),
+        };
+    }
+    if restored || left_behind {
         return Ok(Claim::Adopted);
     }
-    let secret_name = secret.name_any();
     Err(match owner {
+        None if of_external_secrets => format!(
+            "Secret '{secret_name}' was made by External Secrets Operator; once its ExternalSecret is deleted with --cascade=orphan, set              target.adopt to ExternalSecrets to take it over as it is"
+        ),
         Some(_) if labelled => format!(
             "Secret '{secret_name}' was written for another VaultSecret; choose another target.name, delete the Secret, or annotate it \
              {ADOPT}={}",
@@ -77,6 +95,29 @@ pub(in crate::k8s::controller) fn claim(
             claimant.name
         ),
     })
+}
+
+fn is_of_external_secrets(secret: &Secret) -> bool {
+    let managed = format!("{EXTERNAL_SECRETS}managed");
+    secret.labels().get(&managed).is_some_and(|value| value == "true")
+}
+
+/// The controller that still has a Secret, as the cluster sees it.
+fn still_owned(secret: &Secret, uid: &str) -> Option<String> {
+    let owners = secret.metadata.owner_references.iter().flatten();
+    let mut others = owners.filter(|owner| owner.uid != uid);
+    // External Secrets Operator marks itself so; any other controller would fight for the Secret just as well.
+    let other =
+        others.find(|owner| owner.controller == Some(true) || owner.api_version.starts_with("external-secrets.io/"));
+    other.map(|owner| format!("{} '{}'", owner.kind, owner.name))
+}
+
+/// Takes the marks of External Secrets Operator off a Secret that was taken over, so that nothing takes it for its own.
+pub(in crate::k8s::controller) fn unmark(secret: &mut Secret) {
+    let metadata = &mut secret.metadata;
+    for map in [&mut metadata.labels, &mut metadata.annotations].into_iter().flatten() {
+        map.retain(|name, _| !name.starts_with(EXTERNAL_SECRETS));
+    }
 }
 
 /// The annotation under which a `VaultSecret` notes what it merged.
@@ -95,19 +136,39 @@ pub(in crate::k8s::controller) fn merged_keys<'a>(
         .unwrap_or_default()
 }
 
-/// A key that another `VaultSecret` merged into a Secret, among those that are wanted.
+/// A key that another `VaultSecret` merged into a Secret, among those that are wanted. One that is gone, as after a restore, claims nothing.
 pub(in crate::k8s::controller) fn merged_by_another<'a>(
     annotations: &BTreeMap<String, String>,
-    uid: &str,
+    claimant: &Claimant<'_>,
     mut wanted: impl Iterator<Item = &'a String>,
 ) -> Option<&'a String> {
-    let own = merged_annotation(uid);
+    let others: Vec<String> = claimant.living.iter().map(|uid| merged_annotation(uid)).collect();
     wanted.find(|key| {
         annotations
             .iter()
-            .filter(|(name, _)| name.starts_with(MERGED_KEYS) && **name != own)
+            .filter(|(name, _)| others.contains(name))
             .any(|(_, keys)| keys.split(',').any(|taken| taken == key.as_str()))
     })
+}
+
+/// Takes keys out of what `VaultSecret`s that are gone had noted: they are somebody else's now.
+pub(in crate::k8s::controller) fn take_over(
+    annotations: &mut BTreeMap<String, String>,
+    claimant: &Claimant<'_>,
+    wanted: &[String],
+) {
+    let own = merged_annotation(claimant.uid);
+    annotations.retain(|name, keys| {
+        if !name.starts_with(MERGED_KEYS) || *name == own {
+            return true;
+        }
+        let left: Vec<&str> = keys
+            .split(',')
+            .filter(|key| !wanted.iter().any(|wanted| wanted == key))
+            .collect();
+        *keys = left.join(",");
+        !keys.is_empty()
+    });
 }
 
 /// The labels or annotations that a manager set, by the field ownership that the API server keeps: what was set once and is not wanted any
@@ -144,6 +205,8 @@ mod tests {
             uid: "me",
             name: "orders",
             remembered: None,
+            adopts_external_secrets: false,
+            living: &[],
             left_behind: &[],
         }
     }
@@ -206,7 +269,19 @@ mod tests {
         ]);
         assert_eq!(merged_keys(&annotations, "me"), ["a", "b"]);
         let wanted = ["a".to_owned(), "c".to_owned()];
-        assert_eq!(merged_by_another(&annotations, "me", wanted.iter()).unwrap(), "c");
-        assert_eq!(merged_by_another(&annotations, "me", wanted[..1].iter()), None);
+        let living = ["you".to_owned()];
+        let me = Claimant {
+            living: &living,
+            ..claimant()
+        };
+        assert_eq!(merged_by_another(&annotations, &me, wanted.iter()).unwrap(), "c");
+        assert_eq!(merged_by_another(&annotations, &me, wanted[..1].iter()), None);
+        // Whoever is gone claims nothing, and keeps the note of what nobody takes over.
+        assert_eq!(merged_by_another(&annotations, &claimant(), wanted.iter()), None);
+        let mut left = BTreeMap::from([(merged_annotation("gone"), "c,d".to_owned())]);
+        take_over(&mut left, &claimant(), &wanted);
+        assert_eq!(left[&merged_annotation("gone")], "d");
+        take_over(&mut left, &claimant(), &["d".to_owned()]);
+        assert!(left.is_empty());
     }
 }

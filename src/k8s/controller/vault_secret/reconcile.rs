@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::apply::{self, Done};
 use super::plan::{self, Plan};
 use super::problem::{Problem, Reason};
-use super::secret::{Data, Wanted, canonical};
+use super::secret::{Data, Wanted, canonical, content};
 use super::status::{self, Facts, Outcome};
 use super::write_status;
 use crate::domain::actor::NamespaceName;
@@ -20,8 +20,9 @@ use crate::domain::sync::backoff;
 use crate::k8s::controller::context::{Context, Known, Resource};
 use crate::k8s::controller::key::Key;
 use crate::k8s::controller::queue::Work;
+use crate::k8s::controller::restart::{self, Consumers, Told};
 use crate::k8s::crd::VaultSecret;
-use crate::k8s::crd::vault_secret::{CreationPolicy, DeletionPolicy};
+use crate::k8s::crd::vault_secret::{Adopt, CreationPolicy, DeletionPolicy, OnRevoked, RecordPolicy};
 use crate::service::context::ResourceOrigin;
 use crate::service::door::{Asker, Inspection, RecordHead, RecordRef, SyncRow, SyncedRecord};
 
@@ -63,10 +64,16 @@ pub(in crate::k8s::controller) async fn reconcile(context: &Context, work: Work<
         Err(problem) => Err(problem.clone()),
     };
     let plan = planned.as_ref().ok();
+    match &ended {
+        Err(problem) if problem.reason == Reason::StoreUnavailable => context.vault_answered(false),
+        Ok(Ended::Synced(_, done)) if *done != Done::Nothing => context.vault_answered(true),
+        _ => {}
+    }
     match ended {
         Ok(Ended::Leaving) => "Leaving",
         Ok(Ended::Suspended) => finish(context, object, plan, &Outcome::Suspended, None, "Suspended").await,
         Ok(Ended::Synced(version, done)) => {
+            context.revoked.lift(uid);
             if done != Done::Nothing {
                 context.metrics.secrets.with_label_values(&[done.as_str()]).inc();
                 if from_vault {
@@ -80,6 +87,12 @@ pub(in crate::k8s::controller) async fn reconcile(context: &Context, work: Work<
             finish(context, object, plan, &Outcome::Synced, version, "Synced").await
         }
         Err(problem) => {
+            if revokes(object, &problem) && context.memory.get(uid).is_some() {
+                context.revoked.order(uid);
+                context.gone.notify_one();
+            } else {
+                context.revoked.lift(uid);
+            }
             let failures = context.notes.change(uid, |notes| {
                 notes.failures = notes.failures.saturating_add(1);
                 notes.failures
@@ -274,6 +287,7 @@ async fn write(
     let heads: Vec<RecordHead> = records.iter().map(|record| record.head).collect();
     let wanted = wanted(plan, object, plan.project(records)?);
     let hash = context.door.hash(&canonical(&wanted));
+    let content_hash = context.door.hash(&content(&wanted));
     let unchanged =
         row.filter(|row| row.data_hash == hash && row.secret_name == *plan.target.name && context.untouched(row));
     let (done, secret_uid, resource_version) = match unchanged {
@@ -287,6 +301,15 @@ async fn write(
             (applied.done, applied.uid, applied.resource_version)
         }
     };
+    let restarts = restart::asks(object).is_some();
+    // What changed before restarts were asked for is no reason for one.
+    let former = row.filter(|row| row.restarts && !row.content_hash.is_empty() && row.secret_name == *plan.target.name);
+    let content_changed = former.is_none_or(|row| row.content_hash != content_hash);
+    let content_changed_at = match former {
+        Some(_) if restarts && content_changed => Some(context.clock.now()),
+        Some(former) if restarts => former.content_changed_at,
+        _ => None,
+    };
     let next = SyncRow {
         uid: asker.resource.uid.clone(),
         namespace: plan.target.namespace.to_string(),
@@ -298,10 +321,17 @@ async fn write(
         secret_uid,
         secret_resource_version: resource_version,
         data_hash: hash,
+        content_hash,
+        content_changed_at,
+        restarts,
+        soft_delete: retires(object).then(|| plan.own.clone()),
         records: synced(&plan.refs, &heads),
     };
     if row != Some(&next) {
         remember(context, next).await?;
+    }
+    if restarts && content_changed || !restarts && row.is_some_and(|row| row.restarts) {
+        context.restarts.changed(&plan.target.namespace);
     }
     if done == Done::Adopted {
         apply::forget_predecessors(context, &plan.target, &asker.resource.uid).await;
@@ -372,6 +402,8 @@ fn wanted(plan: &Plan, object: &VaultSecret, data: Data) -> Wanted {
         annotations: target.annotations,
         immutable: target.immutable.unwrap_or(false),
         policy: target.creation_policy.unwrap_or_default(),
+        adopts_external_secrets: target.adopt == Some(Adopt::ExternalSecrets),
+        owner_reference: target.owner_reference.unwrap_or(false),
     }
 }
 
@@ -379,6 +411,21 @@ fn wanted(plan: &Plan, object: &VaultSecret, data: Data) -> Wanted {
 pub(super) fn deletes(object: &VaultSecret) -> bool {
     let policy = object.spec.target.as_ref().and_then(|target| target.deletion_policy);
     policy.unwrap_or_default() == DeletionPolicy::Delete
+}
+
+/// Whether the record goes with its `VaultSecret`.
+fn retires(object: &VaultSecret) -> bool {
+    object.spec.record_policy.unwrap_or_default() == RecordPolicy::SoftDelete
+}
+
+/// Whether a problem takes the Secret away: access was lost or the record is gone, and the user wants it gone then.
+fn revokes(object: &VaultSecret, problem: &Problem) -> bool {
+    let on_revoked = object.spec.target.as_ref().and_then(|target| target.on_revoked);
+    on_revoked.unwrap_or_default() == OnRevoked::Delete
+        && matches!(
+            problem.reason,
+            Reason::PolicyDenied | Reason::PathNotFound | Reason::VersionGone
+        )
 }
 
 /// Who asks: the namespace as it is now, for this resource.
@@ -549,7 +596,19 @@ pub(in crate::k8s::controller) fn facts(
         path: plan.map(|plan| plan.own.to_string()),
         version,
         secret: row.map(|row| row.secret_name.clone()),
+        consumers: consumers(context, object),
     }
+}
+
+fn consumers(context: &Context, object: &VaultSecret) -> Consumers {
+    if restart::asks(object).is_none() {
+        return Consumers::NotAsked;
+    }
+    if !context.settings.restart_workloads {
+        return Consumers::Told(Told::disabled());
+    }
+    let told = object.uid().and_then(|uid| context.notes.get(&uid).restarts);
+    told.map_or(Consumers::Standing, Consumers::Told)
 }
 
 /// Says of an object that cannot be read that it cannot be read.

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource as _;
 use kube::core::ObjectMeta;
 use zeroize::Zeroize as _;
 
 use super::ownership::{self, Claim, Claimant, MANAGED_BY, MANAGER, OWNER_UID};
 use crate::domain::record::KeyName;
 use crate::k8s::controller::key::Key;
+use crate::k8s::crd::VaultSecret;
 use crate::k8s::crd::vault_secret::CreationPolicy;
 
 /// What the API server notes as the manager of the fields that we set.
@@ -45,6 +48,10 @@ pub(in crate::k8s::controller) struct Wanted {
     pub(in crate::k8s::controller) immutable: bool,
     /// Whose it is.
     pub(in crate::k8s::controller) policy: CreationPolicy,
+    /// Whether what External Secrets Operator left may be taken over.
+    pub(in crate::k8s::controller) adopts_external_secrets: bool,
+    /// Whether it refers to its owner, for tree views.
+    pub(in crate::k8s::controller) owner_reference: bool,
 }
 
 /// Keys and raw values, wiped when dropped. No `Debug`.
@@ -137,7 +144,29 @@ fn own(wanted: &Wanted, claimant: &Claimant<'_>, live: &Secret) -> Result<Step, 
         next.data = Some(wanted.data.to_secret());
     }
     next.immutable = wanted.immutable.then_some(true);
+    if claim == Claim::Adopted {
+        ownership::unmark(&mut next);
+    }
+    let others = live.metadata.owner_references.iter().flatten();
+    let mut owners: Vec<_> = others.filter(|owner| !is_ours(owner)).cloned().collect();
+    owners.extend(owner_reference(wanted, claimant));
+    next.metadata.owner_references = Some(owners).filter(|owners| !owners.is_empty());
     Ok(replace_if_it_differs(next, live, claim))
+}
+
+/// The reference to the owner, if one is wanted. It does not block the owner's deletion and does not say that we control the Secret.
+fn owner_reference(wanted: &Wanted, claimant: &Claimant<'_>) -> Option<OwnerReference> {
+    wanted.owner_reference.then(|| OwnerReference {
+        api_version: VaultSecret::api_version(&()).into_owned(),
+        kind: VaultSecret::kind(&()).into_owned(),
+        name: claimant.name.to_owned(),
+        uid: claimant.uid.to_owned(),
+        ..Default::default()
+    })
+}
+
+fn is_ours(owner: &OwnerReference) -> bool {
+    owner.kind == VaultSecret::kind(&()) && owner.api_version.starts_with(crate::k8s::crd::GROUP)
 }
 
 fn merge(wanted: &Wanted, claimant: &Claimant<'_>, live: &Secret) -> Result<Step, Refusal> {
@@ -154,7 +183,7 @@ fn merge(wanted: &Wanted, claimant: &Claimant<'_>, live: &Secret) -> Result<Step
         ));
     }
     let names: Vec<String> = wanted.data.0.keys().map(|key| key.as_str().to_owned()).collect();
-    if let Some(key) = ownership::merged_by_another(annotations, claimant.uid, names.iter()) {
+    if let Some(key) = ownership::merged_by_another(annotations, claimant, names.iter()) {
         return Err(Refusal::Conflict(format!(
             "key '{key}' was merged into the Secret by another VaultSecret; name the key otherwise"
         )));
@@ -163,6 +192,7 @@ fn merge(wanted: &Wanted, claimant: &Claimant<'_>, live: &Secret) -> Result<Step
     next.metadata.managed_fields = None;
     label(&mut next, wanted, live);
     let note = ownership::merged_annotation(claimant.uid);
+    ownership::take_over(next.metadata.annotations.get_or_insert_default(), claimant, &names);
     next.metadata
         .annotations
         .get_or_insert_default()
@@ -206,7 +236,9 @@ fn replace_if_it_differs(next: Secret, live: &Secret, claim: Claim) -> Step {
     let same = next.0.data == live.data
         && next.0.immutable.unwrap_or(false) == live.immutable.unwrap_or(false)
         && next.0.metadata.labels == live.metadata.labels
-        && next.0.metadata.annotations == live.metadata.annotations;
+        && next.0.metadata.annotations == live.metadata.annotations
+        && next.0.metadata.owner_references.as_deref().unwrap_or_default()
+            == live.metadata.owner_references.as_deref().unwrap_or_default();
     if same {
         Step::Nothing
     } else {
@@ -244,6 +276,7 @@ fn fresh(wanted: &Wanted, claimant: &Claimant<'_>) -> Wiped {
             name: Some(wanted.target.name.to_string()),
             labels: Some(labels),
             annotations: Some(annotations),
+            owner_references: owner_reference(wanted, claimant).map(|owner| vec![owner]),
             ..Default::default()
         },
         type_: Some(wanted.secret_type.clone().unwrap_or_else(|| OPAQUE.to_owned())),
@@ -267,6 +300,7 @@ pub(in crate::k8s::controller) fn canonical(wanted: &Wanted) -> zeroize::Zeroizi
     });
     part(wanted.secret_type.as_deref().unwrap_or(OPAQUE).as_bytes());
     part(if wanted.immutable { b"immutable" } else { b"" });
+    part(if wanted.owner_reference { b"owned" } else { b"" });
     for map in [&wanted.labels, &wanted.annotations] {
         part(&u64::try_from(map.len()).unwrap_or(u64::MAX).to_be_bytes());
         for (key, value) in map {
@@ -274,6 +308,23 @@ pub(in crate::k8s::controller) fn canonical(wanted: &Wanted) -> zeroize::Zeroizi
             part(value.as_bytes());
         }
     }
+    for (key, value) in &wanted.data.0 {
+        part(key.as_str().as_bytes());
+        part(value);
+    }
+    bytes
+}
+
+/// An unambiguous encoding of the data alone, which is what consumers see; the place makes equal data of two Secrets look different.
+pub(in crate::k8s::controller) fn content(wanted: &Wanted) -> zeroize::Zeroizing<Vec<u8>> {
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    let mut part = |part: &[u8]| {
+        bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        bytes.extend_from_slice(part);
+    };
+    part(b"av/content/1");
+    part(wanted.target.namespace.as_bytes());
+    part(wanted.target.name.as_bytes());
     for (key, value) in &wanted.data.0 {
         part(key.as_str().as_bytes());
         part(value);
@@ -297,6 +348,8 @@ mod tests {
             annotations: BTreeMap::new(),
             immutable: false,
             policy: CreationPolicy::Own,
+            adopts_external_secrets: false,
+            owner_reference: false,
         }
     }
 
@@ -305,7 +358,9 @@ mod tests {
             uid: "me",
             name: "orders",
             remembered: None,
+            living: &[],
             left_behind: &[],
+            adopts_external_secrets: false,
         }
     }
 
@@ -436,9 +491,91 @@ mod tests {
         };
         assert_eq!(text(&second.0, "b"), None);
 
+        // Somebody else's key, until that one is gone: then it may be taken over, as after a restore.
+        let another = Claimant {
+            uid: "another",
+            living: &["me".to_owned()],
+            ..claimant()
+        };
+        assert!(matches!(
+            decide(&merging, &another, Some(&second.0)),
+            Err(Refusal::Conflict(_))
+        ));
+        let heir = Claimant {
+            uid: "another",
+            ..claimant()
+        };
+        let Ok(Step::Replace(third, _)) = decide(&merging, &heir, Some(&second.0)) else {
+            panic!()
+        };
+        let annotations: Vec<_> = third.0.metadata.annotations.as_ref().unwrap().keys().cloned().collect();
+        assert_eq!(annotations, ["aethervault.io/keys.another"]);
+
         let left = unmerge(&second.0, "me").unwrap();
         assert_eq!(left.0.data.as_ref().unwrap().keys().collect::<Vec<_>>(), ["theirs"]);
         assert!(unmerge(&left.0, "me").is_none());
+    }
+
+    #[test]
+    fn an_owner_reference_comes_and_goes_with_the_spec_and_those_of_others_stay() {
+        let mut wanted = wanted(&[("a", "1")]);
+        wanted.owner_reference = true;
+        let mut live = created(&wanted);
+        let ours = live.metadata.owner_references.clone().unwrap();
+        assert_eq!(
+            (ours[0].kind.as_str(), ours[0].uid.as_str(), ours[0].controller),
+            ("VaultSecret", "me", None)
+        );
+        assert!(matches!(decide(&wanted, &claimant(), Some(&live)), Ok(Step::Nothing)));
+        let theirs = OwnerReference {
+            kind: "Backup".into(),
+            uid: "other".into(),
+            ..Default::default()
+        };
+        live.metadata.owner_references.as_mut().unwrap().push(theirs.clone());
+        wanted.owner_reference = false;
+        let Ok(Step::Replace(next, _)) = decide(&wanted, &claimant(), Some(&live)) else {
+            panic!()
+        };
+        assert_eq!(next.0.metadata.owner_references.as_deref(), Some(&[theirs][..]));
+    }
+
+    #[test]
+    fn what_external_secrets_operator_left_is_taken_over_only_if_asked_and_only_if_left() {
+        let mut wanted = wanted(&[("a", "1")]);
+        let mut live = Secret::default();
+        live.metadata.name = Some("db".into());
+        live.metadata.labels = Some(BTreeMap::from([
+            ("reconcile.external-secrets.io/managed".into(), "true".into()),
+            ("team".into(), "shop".into()),
+        ]));
+        live.data = Some(BTreeMap::from([("a".into(), ByteString(b"1".to_vec()))]));
+        let Err(Refusal::Conflict(message)) = decide(&wanted, &claimant(), Some(&live)) else {
+            panic!()
+        };
+        assert!(message.contains("target.adopt to ExternalSecrets"), "{message}");
+        wanted.adopts_external_secrets = true;
+        let claimant = Claimant {
+            adopts_external_secrets: true,
+            ..claimant()
+        };
+        let Ok(Step::Replace(next, Claim::Adopted)) = decide(&wanted, &claimant, Some(&live)) else {
+            panic!()
+        };
+        let labels: Vec<_> = next.0.metadata.labels.as_ref().unwrap().keys().cloned().collect();
+        assert_eq!(labels, ["aethervault.io/managed-by", "team"]);
+        live.metadata.owner_references = Some(vec![OwnerReference {
+            api_version: "external-secrets.io/v1".into(),
+            kind: "ExternalSecret".into(),
+            name: "db".into(),
+            uid: "es".into(),
+            controller: Some(true),
+            ..Default::default()
+        }]);
+        let Err(Refusal::Conflict(message)) = decide(&wanted, &claimant, Some(&live)) else {
+            panic!()
+        };
+        assert!(message.contains("still belongs to ExternalSecret 'db'"), "{message}");
     }
 
     #[test]
@@ -449,5 +586,10 @@ mod tests {
         let mut other = wanted(&[("a", "1")]);
         other.labels.clear();
         assert_ne!(canonical(&other).to_vec(), encode(&[("a", "1")]));
+        // Consumers see data, and labels are none.
+        assert_eq!(content(&other), content(&wanted(&[("a", "1")])));
+        assert_ne!(content(&other), content(&wanted(&[("a", "2")])));
+        other.target = Key::new("shop", "other");
+        assert_ne!(content(&other), content(&wanted(&[("a", "1")])));
     }
 }

@@ -8,8 +8,10 @@
 //! | Ready | the three above |
 //! | Reconciling | the controller will try again by itself |
 //! | Stalled | nothing happens until somebody changes something |
+//! | Restarted | with `spec.restart`: no workload waits to be restarted for the Secret |
 
 use crate::domain::record::Version;
+use crate::k8s::controller::restart::{Consumers, Told};
 use crate::k8s::crd::vault_secret::VaultSecretStatus;
 use crate::k8s::crd::{Condition, ConditionStatus};
 
@@ -38,6 +40,8 @@ pub(in crate::k8s::controller) struct Facts {
     pub(in crate::k8s::controller) version: Option<Version>,
     /// The Secret's name, once there is one.
     pub(in crate::k8s::controller) secret: Option<String>,
+    /// What became of the workloads that use it.
+    pub(in crate::k8s::controller) consumers: Consumers,
 }
 
 /// The status to show. `standing` is the one that is there: while suspended, what it said stays.
@@ -49,11 +53,12 @@ pub(in crate::k8s::controller) fn status(
     now: k8s_openapi::jiff::Timestamp,
 ) -> VaultSecretStatus {
     let before = standing.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let found = match outcome {
+    let mut found = match outcome {
         Outcome::Synced => synced(),
         Outcome::Suspended => suspended(before),
         Outcome::Problem(problem) => failed(problem, facts.secret.is_some()),
     };
+    found.extend(restarted(&facts.consumers, before));
     VaultSecretStatus {
         observed_generation: generation,
         conditions: crate::k8s::crd::condition::stamp(found, before, generation, now),
@@ -75,6 +80,17 @@ pub(in crate::k8s::controller) fn says_the_same(one: &VaultSecretStatus, other: 
             .iter()
             .zip(&other.conditions)
             .all(|(one, other)| one.says_the_same(other))
+}
+
+fn restarted(consumers: &Consumers, before: &[Condition]) -> Option<Condition> {
+    match consumers {
+        Consumers::NotAsked => None,
+        Consumers::Told(told) => Some(told.condition()),
+        Consumers::Standing => {
+            let standing = before.iter().find(|condition| condition.kind == "Restarted");
+            Some(standing.cloned().unwrap_or_else(|| Told::current().condition()))
+        }
+    }
 }
 
 fn synced() -> Vec<Condition> {
@@ -244,6 +260,72 @@ mod tests {
         assert!(says_the_same(&first, &second));
         let third = status(&Outcome::Synced, Facts::default(), Some(2), Some(&first), at(900));
         assert!(!says_the_same(&first, &third));
+    }
+
+    /// The rules of kstatus, which Flux and others go by: an abnormal-true condition is there or not, never two at a time, and what is
+    /// Ready is neither.
+    #[test]
+    fn whatever_stands_in_the_way_the_status_is_one_that_kstatus_reads() {
+        let problems = [
+            Reason::PolicyDenied,
+            Reason::RootOrphaned,
+            Reason::PathNotFound,
+            Reason::VersionGone,
+            Reason::KeyMissing,
+            Reason::InvalidValue,
+            Reason::KeyConflict,
+            Reason::TemplateError,
+            Reason::TargetTooLarge,
+            Reason::TargetConflict,
+            Reason::TargetMissing,
+            Reason::TargetRefused,
+            Reason::InvalidSpec,
+            Reason::StoreUnavailable,
+            Reason::KeyUnavailable,
+            Reason::ClusterUnavailable,
+            Reason::Internal,
+        ]
+        .map(|reason| Problem::new(reason, "what to do"));
+        let outcomes = problems
+            .iter()
+            .map(Outcome::Problem)
+            .chain([Outcome::Synced, Outcome::Suspended]);
+        for outcome in outcomes {
+            let status = status(&outcome, Facts::default(), Some(4), None, at(1));
+            let is = |kind: &str| status.conditions.iter().find(|c| c.kind == kind).unwrap().status == True;
+            assert_eq!(status.observed_generation, Some(4));
+            assert!(!(is("Reconciling") && is("Stalled")), "{:?}", show(&status));
+            assert!(
+                !is("Ready") || !(is("Reconciling") || is("Stalled")),
+                "{:?}",
+                show(&status)
+            );
+            let problem = matches!(outcome, Outcome::Problem(_));
+            assert_eq!(problem, is("Reconciling") || is("Stalled"), "{:?}", show(&status));
+            assert!(status.conditions.iter().all(|c| c.observed_generation == Some(4)));
+        }
+    }
+
+    #[test]
+    fn what_became_of_consumers_is_shown_where_restarts_are_asked_for() {
+        let shown = |consumers: Consumers, before: Option<&VaultSecretStatus>| {
+            let facts = Facts {
+                consumers,
+                ..Default::default()
+            };
+            status(&Outcome::Synced, facts, Some(1), before, at(1))
+        };
+        assert_eq!(show(&shown(Consumers::NotAsked, None)).len(), 6);
+        let first = shown(Consumers::Standing, None);
+        assert_eq!(show(&first)[6], "Restarted=True Current");
+        let held = shown(Consumers::Told(Told::disabled()), Some(&first));
+        assert_eq!(show(&held)[6], "Restarted=False RestartsDisabled");
+        assert_eq!(show(&held)[3], "Ready=True Synced");
+        // A new leader that looked at nothing yet does not take back what was said.
+        assert_eq!(
+            show(&shown(Consumers::Standing, Some(&held)))[6],
+            "Restarted=False RestartsDisabled"
+        );
     }
 
     #[test]
