@@ -4,12 +4,14 @@
 
 mod administration;
 mod api;
+mod audit;
 mod controller;
 mod doctor;
 mod files;
 mod process;
 mod recover;
 mod setup;
+mod sinks;
 mod vault;
 
 pub use administration::{
@@ -17,6 +19,10 @@ pub use administration::{
     orphaned_roots, publish_issuer, purge_roots, root_key_ids,
 };
 pub use api::api;
+pub use audit::{
+    audit_checkpoint, audit_public_keys, audit_verify, drop_audit_day, export_audit, prove_audit_entry,
+    verify_audit_export, verify_audit_proof,
+};
 pub use controller::controller;
 pub use doctor::{Finding, Outcome, examine};
 pub use recover::{recover_administrator, recover_policy, recover_unlock};

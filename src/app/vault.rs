@@ -11,6 +11,7 @@ use crate::crypto::breached::BreachedList;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::password::Argon2Settings;
 use crate::crypto::provider::FileKeyProvider;
+use crate::service::audit_log::AuditSettings;
 use crate::service::auth::{PasswordSettings, SecondFactorSettings, SessionSettings, TokenSettings, WorkloadSettings};
 use crate::service::context::SystemClock;
 use crate::service::door::TokenReviewer;
@@ -140,8 +141,18 @@ fn config(
             reviewer,
         },
         cache_bytes: settings.cache.max_bytes.get(),
+        audit: audit(settings)?,
         metrics,
         clock: Arc::new(SystemClock),
+    })
+}
+
+fn audit(settings: &Settings) -> Result<AuditSettings, AppError> {
+    let audit = &settings.audit;
+    Ok(AuditSettings {
+        checkpoint_file: audit.checkpoint_file.clone(),
+        retention_days: (audit.retention_days > 0).then_some(audit.retention_days),
+        sinks: super::sinks::of(audit)?,
     })
 }
 

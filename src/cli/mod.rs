@@ -9,6 +9,7 @@
     reason = "the one module that talks to people on a terminal"
 )]
 
+mod audit;
 mod client;
 mod clusters;
 mod consumers;
@@ -24,6 +25,7 @@ mod login;
 mod migrate;
 mod put;
 mod recover;
+mod report;
 mod roots;
 mod serve;
 mod settings;
@@ -116,6 +118,9 @@ enum Command {
     /// Break-glass, for whoever holds the owner's database URL and the root key: make an administrator, disable a policy, unlock
     #[command(subcommand)]
     Recover(recover::RecoverCommand),
+    /// Verify, prove and export the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Decide about synced Secrets
     #[command(subcommand)]
     Syncs(syncs::SyncsCommand),
@@ -137,6 +142,9 @@ enum Command {
     List(list::ListArgs),
     /// Tell which Secrets and workloads carry a record
     Consumers(consumers::ConsumersArgs),
+    /// Report what policies and the audit log say together
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// Soft-delete versions of a record
     Delete(delete::DeleteArgs),
 }
@@ -171,6 +179,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Roots(command) => roots::run(settings, command),
         Command::Clusters(command) => clusters::run(settings, command),
         Command::Recover(command) => recover::run(settings, command),
+        Command::Audit(command) => audit::run(settings, command),
         Command::Syncs(command) => syncs::run(settings, command),
         Command::Settings(command) => settings::run(settings, &command),
         Command::Doctor(args) => doctor::run(settings, &args),
@@ -180,6 +189,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Put(args) => block_on(put::run(args)),
         Command::List(args) => block_on(list::run(args)),
         Command::Consumers(args) => block_on(consumers::run(args)),
+        Command::Report(command) => block_on(report::run(command)),
         Command::Delete(args) => block_on(delete::run(args)),
     }
 }

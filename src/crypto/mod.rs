@@ -5,6 +5,7 @@
 //! Key types have no `Debug`, `Display`, `Serialize` or `Clone`, and are wiped when dropped.
 
 mod aad;
+pub mod audit_key;
 pub mod breached;
 pub mod cluster_token;
 pub mod envelope;

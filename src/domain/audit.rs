@@ -1,5 +1,16 @@
 //! An audit entry: an allow-list of fields, bounded and cleaned before anything is queued. Values never appear.
 
+pub mod chain;
+pub mod daily;
+pub mod leaf;
+pub mod merkle;
+pub mod noise;
+pub mod proof;
+pub mod query;
+pub mod report;
+pub mod syslog;
+pub mod verify;
+
 use uuid::Uuid;
 
 use super::policy::{Because, Decision};
@@ -126,6 +137,26 @@ pub enum Action {
     RootAdopt,
     /// The records under a root of a namespace that is gone were removed.
     RootPurge,
+    /// The audit log was queried.
+    AuditRead,
+    /// The audit log was exported.
+    AuditExport,
+    /// The proof of an entry was asked for.
+    AuditProve,
+    /// The audit log was verified.
+    AuditVerify,
+    /// Retention dropped a day of the audit log.
+    AuditDrop,
+    /// The audit log was found on another server than it was written on, as after a restore.
+    AuditRestore,
+    /// What the audit log says of access was reported.
+    ReportRead,
+    /// The state of the installation was looked at.
+    SystemRead,
+    /// A setting that is kept in the database was changed.
+    SystemConfig,
+    /// Requests of one network without a known sender, beyond a rate: one entry for all of them.
+    Noise,
 }
 
 impl Action {
@@ -190,6 +221,16 @@ impl Action {
             Self::RootBind => "root.bind",
             Self::RootAdopt => "root.adopt",
             Self::RootPurge => "root.purge",
+            Self::AuditRead => "audit.read",
+            Self::AuditExport => "audit.export",
+            Self::AuditProve => "audit.prove",
+            Self::AuditVerify => "audit.verify",
+            Self::AuditDrop => report::DROP,
+            Self::AuditRestore => "audit.restore",
+            Self::ReportRead => "report.read",
+            Self::SystemRead => "system.read",
+            Self::SystemConfig => "system.config",
+            Self::Noise => "auth.noise",
         }
     }
 }

@@ -95,6 +95,38 @@ impl SnapshotPoint {
         })
     }
 
+    /// The snapshot that has seen nothing: `1:1:`.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            xmin: 1,
+            xmax: 1,
+            in_progress: Vec::new(),
+        }
+    }
+
+    /// Whether it is the one that has seen nothing.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.xmax == 1
+    }
+
+    /// What a reader has seen that resumed from this snapshot and stopped short: of transactions below `xid` what `now` shows, of the
+    /// others what this one did.
+    #[must_use]
+    pub fn advanced(&self, now: &Self, xid: u64) -> Self {
+        let xid = xid.max(1);
+        let xmax = if xid < self.xmax { self.xmax } else { now.xmax.min(xid) };
+        let below = now.in_progress.iter().filter(|running| **running < xid);
+        let above = self.in_progress.iter().filter(|running| **running >= xid);
+        let in_progress: Vec<u64> = below.chain(above).copied().filter(|running| *running < xmax).collect();
+        Self {
+            xmin: in_progress.first().copied().unwrap_or(xmax),
+            xmax,
+            in_progress,
+        }
+    }
+
     /// The oldest transaction that was running; all before it had ended.
     #[must_use]
     pub fn xmin(&self) -> u64 {
@@ -173,6 +205,25 @@ mod tests {
         );
         let unseen: Vec<u64> = (0..25).filter(|xid| !point.has_seen(*xid)).collect();
         assert_eq!(unseen, [10, 14, 15, 20, 21, 22, 23, 24]);
+    }
+
+    #[test]
+    fn a_reader_that_stopped_short_has_seen_what_lies_below() {
+        let resume = SnapshotPoint::parse("10:20:10,14,15").unwrap();
+        let now = SnapshotPoint::parse("14:30:14,22,25").unwrap();
+        for cut in [1, 5, 10, 11, 14, 15, 16, 19, 20, 21, 23, 26, 30] {
+            let short = resume.advanced(&now, cut);
+            assert_eq!(SnapshotPoint::parse(&short.to_string()).unwrap(), short, "{cut}");
+            for xid in 0..40 {
+                let expected = if xid < cut {
+                    now.has_seen(xid)
+                } else {
+                    resume.has_seen(xid)
+                };
+                assert_eq!(short.has_seen(xid), expected, "{cut} {xid}");
+            }
+        }
+        assert!(SnapshotPoint::nothing().is_nothing() && !resume.is_nothing());
     }
 
     #[test]

@@ -12,4 +12,5 @@ pub mod projection;
 pub mod record;
 pub mod root;
 pub mod sync;
+pub mod system_config;
 pub mod template;

@@ -34,3 +34,20 @@ impl FromRequestParts<Api> for Ids {
         }
     }
 }
+
+/// A name or number in an address, as text. What is no text names nothing.
+pub(super) struct Named(pub(super) String);
+
+impl FromRequestParts<Api> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, api).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(_) => Err(Problem::new(
+                Reason::InvalidRequest,
+                "the address holds bytes that are no text where a name belongs",
+            )),
+        }
+    }
+}

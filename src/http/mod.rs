@@ -5,6 +5,7 @@
 //! timeout, panics), the route, [`Authenticated`], then path,
 //! query and body. So nothing of a body is read before its sender is known (R27), except at login.
 
+mod audit_view;
 mod authenticated;
 mod body;
 mod browser;
@@ -13,6 +14,7 @@ mod connections;
 mod endpoints;
 mod entrance;
 mod id;
+mod maintenance;
 mod metrics;
 mod openapi;
 mod operations;

@@ -33,6 +33,8 @@ pub(super) struct Problem {
     cause: Option<String>,
     /// Of a bound that was reached.
     allowance: Option<Allowance>,
+    /// Seconds after which to try again, if they are known.
+    retry_after: Option<u32>,
 }
 
 /// The result of a handler.
@@ -80,6 +82,9 @@ fn status_of(reason: Reason) -> (StatusCode, &'static str) {
         Reason::ManagedByResource => (StatusCode::CONFLICT, "A resource feeds this record"),
         Reason::RootOrphaned => (StatusCode::CONFLICT, "The root belongs to an earlier namespace"),
         Reason::ClusterMismatch => (StatusCode::CONFLICT, "The prefix belongs to another cluster"),
+        Reason::AuditEntryNotFound => (StatusCode::NOT_FOUND, "There is no such audit entry"),
+        Reason::NotSealed => (StatusCode::CONFLICT, "The audit entry is not sealed yet"),
+        Reason::Maintenance => (StatusCode::SERVICE_UNAVAILABLE, "The vault is in maintenance"),
         Reason::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Too busy"),
         Reason::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The database is unavailable"),
         Reason::KeyUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The key is unavailable"),
@@ -97,6 +102,7 @@ impl From<Error> for Problem {
             detail: error.message().to_owned(),
             cause: error.source_for_log(),
             allowance: None,
+            retry_after: None,
         }
     }
 }
@@ -166,6 +172,16 @@ impl Problem {
         problem
     }
 
+    /// The vault is read-only.
+    pub(super) fn maintenance(notice: &str, retry_after: u32) -> Self {
+        let notice = if notice.is_empty() { "maintenance" } else { notice };
+        let detail =
+            format!("the vault is read-only for the time being: {notice}; reads go on, try again in {retry_after} s");
+        let mut problem = Self::new(Reason::Maintenance, detail);
+        problem.retry_after = Some(retry_after);
+        problem
+    }
+
     pub(super) fn panicked() -> Self {
         Error::internal("the handler panicked").into()
     }
@@ -178,6 +194,7 @@ impl Problem {
             detail: detail.to_owned(),
             cause: None,
             allowance: None,
+            retry_after: None,
         }
     }
 
@@ -190,7 +207,8 @@ impl Problem {
     /// a path.
     pub(super) fn log(&self) {
         let (reason, status) = (self.reason, self.status.as_u16());
-        if self.status.is_server_error() {
+        // A vault that was made read-only is no failure of it.
+        if self.status.is_server_error() && self.retry_after.is_none() {
             let cause = self.cause.as_deref().unwrap_or(&self.detail);
             tracing::error!(reason, status, cause, "request failed");
         } else {
@@ -226,6 +244,9 @@ impl Problem {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(allowance) = self.allowance {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(allowance.reset()));

@@ -10,9 +10,11 @@ use super::Api;
 use super::browser::with_rules;
 use super::endpoints as endpoint_files;
 use super::entrance::entrance;
+use super::maintenance::refuse_in_maintenance;
 use super::openapi::Operation;
 use super::problem::Problem;
 use super::rate_limits::bound_logins;
+use crate::domain::system_config::passes_maintenance;
 
 /// Who may call an endpoint at all; what they may do with it is for policy to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,11 @@ pub fn router(api: Api) -> Router {
                     endpoint.handler.layer(from_fn_with_state(api.clone(), bound_logins))
                 }
                 _ => endpoint.handler,
+            };
+            let handler = if passes_maintenance(endpoint.method, endpoint.path) {
+                handler
+            } else {
+                handler.layer(from_fn_with_state(api.clone(), refuse_in_maintenance))
             };
             router.route(endpoint.path, handler)
         })
@@ -144,6 +151,16 @@ mod tests {
         POST   /api/v1/destroy/{*path}      Session
         GET    /api/v1/list                 Session
         GET    /api/v1/list/{*prefix}       Session
+        GET    /api/v1/audit/entries        Session
+        GET    /api/v1/audit/export         Session
+        GET    /api/v1/audit/entries/{number}/proof Session
+        GET    /api/v1/audit/checkpoint     Session
+        GET    /api/v1/system/info          Session
+        GET    /api/v1/system/jobs          Session
+        GET    /api/v1/system/config        Session
+        PUT    /api/v1/system/config/{setting} Session
+        DELETE /api/v1/system/config/{setting} Session
+        GET    /api/v1/reports/access       Session
         GET    /api/v1/me/capabilities      Session
         GET    /api/v1/policies             Session
         GET    /api/v1/policies/{*name}     Session

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use super::context::{Credential, OpContext};
 use super::error::{Error, Reason, Result};
@@ -41,6 +41,8 @@ struct Pending {
 pub(super) struct AuditCommitter {
     queue: mpsc::Sender<Pending>,
     waiting: Arc<Mutex<mpsc::Receiver<Pending>>>,
+    /// Told when a batch was refused: there may be no partition for today.
+    refused: Arc<Notify>,
 }
 
 impl AuditCommitter {
@@ -49,7 +51,13 @@ impl AuditCommitter {
         Self {
             queue,
             waiting: Arc::new(Mutex::new(waiting)),
+            refused: Arc::default(),
         }
+    }
+
+    /// Waits until a batch is refused.
+    pub(super) async fn refused(&self) {
+        self.refused.notified().await;
     }
 
     /// Commits an entry, confirming what it rests on.
@@ -70,12 +78,13 @@ impl AuditCommitter {
 
     /// Runs the committers until the queue is closed; ends only with the process.
     pub(super) async fn run(&self, pool: Pool, metrics: Metrics) {
-        let committers = (0..COMMITTERS).map(|_| committer(Arc::clone(&self.waiting), pool.clone(), metrics.clone()));
+        let committers =
+            (0..COMMITTERS).map(|_| committer(Arc::clone(&self.waiting), pool.clone(), metrics.clone(), &self.refused));
         futures::future::join_all(committers).await;
     }
 }
 
-async fn committer(waiting: Arc<Mutex<mpsc::Receiver<Pending>>>, pool: Pool, metrics: Metrics) {
+async fn committer(waiting: Arc<Mutex<mpsc::Receiver<Pending>>>, pool: Pool, metrics: Metrics, refused: &Notify) {
     loop {
         let mut batch = Vec::with_capacity(BATCH);
         if waiting.lock().await.recv_many(&mut batch, BATCH).await == 0 {
@@ -93,7 +102,10 @@ async fn committer(waiting: Arc<Mutex<mpsc::Receiver<Pending>>>, pool: Pool, met
             Err(StoreError::Refused(_) | StoreError::Constraint { .. }) if batch.len() > 1 => {
                 one_by_one(&pool, batch).await;
             }
-            Err(error) => refuse(batch, &error, &metrics),
+            Err(error) => {
+                refuse(batch, &error, &metrics);
+                refused.notify_one();
+            }
         }
     }
 }

@@ -84,6 +84,12 @@ pub enum Reason {
     RootOrphaned,
     /// The cluster prefix belongs to another cluster.
     ClusterMismatch,
+    /// There is no audit entry of this number, or it was dropped with its day.
+    AuditEntryNotFound,
+    /// The audit entry is in no block yet.
+    NotSealed,
+    /// The vault is read-only for the time being.
+    Maintenance,
     /// The queue for this kind of work is full; try again shortly.
     Busy,
     /// Postgres cannot be reached or does not answer in time.
@@ -137,6 +143,9 @@ impl Reason {
             Self::ManagedByResource => "ManagedByResource",
             Self::RootOrphaned => "RootOrphaned",
             Self::ClusterMismatch => "ClusterMismatch",
+            Self::AuditEntryNotFound => "AuditEntryNotFound",
+            Self::NotSealed => "NotSealed",
+            Self::Maintenance => "Maintenance",
             Self::Busy => "Busy",
             Self::StoreUnavailable => "StoreUnavailable",
             Self::KeyUnavailable => "KeyUnavailable",

@@ -115,7 +115,7 @@ impl Vault {
         self.metrics
             .feed_changes
             .inc_by(u64::try_from(pass.changes.len()).unwrap_or(u64::MAX));
-        let mut policies = false;
+        let (mut policies, mut config) = (false, false);
         for change in &pass.changes {
             match change.kind {
                 ChangeKind::Record => {
@@ -124,8 +124,12 @@ impl Vault {
                     }
                 }
                 ChangeKind::Policy | ChangeKind::Root => policies = true,
-                ChangeKind::Sync | ChangeKind::Config | ChangeKind::Session => {}
+                ChangeKind::Config => config = true,
+                ChangeKind::Sync | ChangeKind::Session => {}
             }
+        }
+        if config {
+            self.reload_config().await?;
         }
         if policies {
             self.authority.refresh().await?;
@@ -139,6 +143,7 @@ impl Vault {
     async fn compare_everything(&self) -> Result<(), Error> {
         self.cache.clear();
         self.forget_roots();
+        self.reload_config().await?;
         self.authority.refresh().await?;
         let _ = self.feed.news.send(News::Everything);
         Ok(())

@@ -1,6 +1,8 @@
 //! What the vault counts. Labels are bounded: never paths, names or users.
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
 
 /// Seconds, from a tenth of a millisecond to ten seconds.
 const SECONDS: [f64; 14] = [
@@ -27,6 +29,17 @@ pub struct Metrics {
     pub(super) policies: IntGauge,
     pub(super) policies_broken: IntGauge,
     pub(super) keks_made: IntCounter,
+    pub(super) audit_entries: IntCounterVec,
+    pub(super) audit_sealed_entries: IntCounter,
+    pub(super) audit_height: IntGauge,
+    pub(super) audit_verifications: IntCounterVec,
+    pub(super) denied_bursts: IntCounter,
+    pub(super) audit_sink_lag: GaugeVec,
+    pub(super) audit_sink_deliveries: IntCounterVec,
+    pub(super) audit_noise: IntCounter,
+    pub(super) job_runs: IntCounterVec,
+    pub(super) job_last_success: GaugeVec,
+    pub(super) maintenance: IntGauge,
 }
 
 impl Metrics {
@@ -52,6 +65,11 @@ impl Metrics {
         };
         let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
             let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| -> Result<GaugeVec, prometheus::Error> {
+            let metric = GaugeVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
@@ -126,6 +144,56 @@ impl Metrics {
             keks_made: counter(
                 "aether_vault_keks_made_total",
                 "Key-encryption keys made by this process.",
+            )?,
+            audit_entries: counters(
+                "aether_vault_audit_entries_total",
+                "Audit entries that this process sealed, by how they ended.",
+                &["decision"],
+            )?,
+            audit_sealed_entries: counter(
+                "aether_vault_audit_sealed_entries_total",
+                "Audit entries that this process put into blocks.",
+            )?,
+            audit_height: gauge(
+                "aether_vault_audit_height",
+                "Height of the last audit block that this process sealed.",
+            )?,
+            audit_verifications: counters(
+                "aether_vault_audit_verifications_total",
+                "Verifications of the audit log.",
+                &["verdict"],
+            )?,
+            denied_bursts: counter(
+                "aether_vault_denied_bursts_total",
+                "Actors that were refused twenty times within a minute, each counted once a minute, by the process that seals.",
+            )?,
+            audit_sink_lag: gauges(
+                "aether_vault_audit_sink_lag_entries",
+                "Sealed audit entries that a sink has not taken yet, in the process that delivers.",
+                &["sink"],
+            )?,
+            audit_sink_deliveries: counters(
+                "aether_vault_audit_sink_deliveries_total",
+                "Blocks that were sent to a sink.",
+                &["sink", "result"],
+            )?,
+            audit_noise: counter(
+                "aether_vault_audit_noise_total",
+                "Requests of unknown senders beyond the rate of their network, told by a counted entry instead of one each.",
+            )?,
+            job_runs: counters(
+                "aether_vault_job_runs_total",
+                "Runs of jobs in this process.",
+                &["job", "result"],
+            )?,
+            job_last_success: gauges(
+                "aether_vault_job_last_success_timestamp_seconds",
+                "When a job last succeeded in this process, in seconds since 1970.",
+                &["job"],
+            )?,
+            maintenance: gauge(
+                "aether_vault_maintenance",
+                "1 while the vault is read-only, as this process knows it.",
             )?,
         })
     }

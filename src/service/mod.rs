@@ -1,6 +1,7 @@
 //! Use cases: authorise, decide, encrypt or decrypt, persist, audit. The only callers of `store` and `crypto`.
 
 mod audit;
+pub mod audit_log;
 pub mod auth;
 mod authority;
 mod binding;
@@ -10,18 +11,23 @@ pub mod door;
 pub mod error;
 mod failure;
 mod feed;
+mod jobs;
 mod keys;
 mod local_door;
 mod maintenance;
 mod metrics;
+mod noise;
 pub mod policies;
 pub mod records;
 mod recovery;
 mod reviewer;
+pub mod sinks;
+pub mod system;
 mod upkeep;
 pub mod users;
 mod vault;
 
+pub use jobs::Job;
 pub use local_door::LocalDoor;
 pub use maintenance::OrphanedRoot;
 pub use metrics::Metrics;

@@ -1,4 +1,5 @@
-//! Work that has to be done from time to time: audit partitions ahead, rows that nobody reads any more.
+//! Work that has to be done from time to time: audit partitions ahead in every process, for without one of today nothing is answered; and a
+//! job that removes rows that nobody reads any more.
 
 use std::time::Duration;
 
@@ -7,18 +8,21 @@ use tokio_util::sync::CancellationToken;
 use super::Vault;
 use super::failure::store_failed;
 use crate::store::{
-    api_keys, audit, changes, cluster_namespaces, login_attempts, login_challenges, one_time_tokens, sessions,
+    access_daily, api_keys, audit, changes, cluster_namespaces, login_attempts, login_challenges, one_time_tokens,
+    sessions,
 };
 
 /// How often.
-const EVERY: Duration = Duration::from_secs(600);
+const EVERY: Duration = Duration::from_secs(60);
 /// How soon again after a failure.
 const RETRY: Duration = Duration::from_secs(15);
 /// Days for which partitions are kept ahead.
 const DAYS_AHEAD: i32 = 14;
+/// Days for which sums of access are kept.
+const ACCESS_DAYS: i32 = 400;
 
 impl Vault {
-    /// Keeps house until the process drains. Every process does: each step is idempotent and cheap when there is nothing to do.
+    /// Keeps partitions ahead until the process drains. Every process does: each needs to know that there is one for today.
     pub(super) async fn keep_house(&self, shutdown: CancellationToken) {
         loop {
             let wait = match self.house_round().await {
@@ -30,6 +34,8 @@ impl Vault {
             };
             tokio::select! {
                 () = shutdown.cancelled() => return,
+                // Perhaps for want of a partition.
+                () = self.audit.refused() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -40,7 +46,17 @@ impl Vault {
             .await
             .map_err(store_failed)?;
         self.metrics.audit_partition_days.set(days.into());
+        Ok(())
+    }
+
+    /// Removes rows that nobody reads any more. Each step is idempotent, and cheap when there is nothing to do.
+    pub(super) async fn clean_up(&self) -> super::error::Result<()> {
         while changes::prune(&self.pool).await.map_err(store_failed)? > 0 {}
+        while access_daily::prune(&self.pool, ACCESS_DAYS)
+            .await
+            .map_err(store_failed)?
+            > 0
+        {}
         sessions::prune(&self.pool).await.map_err(store_failed)?;
         cluster_namespaces::prune(&self.pool).await.map_err(store_failed)?;
         api_keys::prune(&self.pool).await.map_err(store_failed)?;

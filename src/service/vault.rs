@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use moka::sync::Cache;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::audit::AuditCommitter;
+use super::audit_log::{AuditKeys, AuditLog, AuditSettings, AuditState};
 use super::auth::{
     Auth, KeyUse, PasswordPool, PasswordSettings, SecondFactorSettings, SessionSettings, TokenSettings, Tokens,
     VerifiedKey, WorkloadSettings, Workloads,
@@ -19,12 +21,16 @@ use super::context::Clock;
 use super::error::{Error, Reason, Result};
 use super::failure::store_failed;
 use super::feed::{Feed, STALE_AFTER_SECONDS};
+use super::jobs;
 use super::keys::Lineages;
 use super::metrics::Metrics;
+use super::noise::NoiseCounter;
 use super::policies::Policies;
 use super::records::Records;
+use super::system::{LiveConfig, System};
 use super::users::Users;
 use crate::crypto::keyring::Keyring;
+use crate::crypto::random;
 use crate::crypto::token::TokenHash;
 use crate::domain::actor::Actor;
 use crate::store::{Pool, audit, migrate, pool};
@@ -56,6 +62,8 @@ pub struct VaultConfig {
     pub workloads: WorkloadSettings,
     /// Bytes of ciphertext kept at hand.
     pub cache_bytes: u64,
+    /// How the audit log is kept.
+    pub audit: AuditSettings,
     /// Where metrics are registered.
     pub metrics: Metrics,
     /// The clock.
@@ -82,6 +90,13 @@ pub struct Vault {
     pub(super) passwords: PasswordPool,
     pub(super) sessions: SessionSettings,
     pub(super) second_factor: SecondFactorSettings,
+    pub(super) audit_keys: AuditKeys,
+    pub(super) audit_state: AuditState,
+    /// What tells this process from any other of the vault.
+    pub(super) process_id: Uuid,
+    pub(super) started_at: Timestamp,
+    pub(super) config: LiveConfig,
+    pub(super) noise: NoiseCounter,
     listen_dsn: String,
 }
 
@@ -111,6 +126,7 @@ impl Vault {
             api_key_max_ttl,
             workloads,
             cache_bytes,
+            audit: audit_settings,
             metrics,
             clock,
         } = config;
@@ -118,9 +134,17 @@ impl Vault {
         audit::make_partitions(&pool, 1).await.map_err(store_failed)?;
         let keys = Lineages::open(pool.clone(), keyring, metrics.clone()).await?;
         let authority = Authority::load(pool.clone(), metrics.clone()).await?;
+        let config = LiveConfig::load(&pool).await?;
+        let audit_keys = AuditKeys::open(&pool, &keys, clock.now()).await?;
         let tokens = Tokens::open(&pool, &keys, tokens, clock.now()).await?;
         Ok(Arc::new(Self {
             keys,
+            audit_keys,
+            audit_state: AuditState::new(audit_settings),
+            process_id: random::uuid_v7(clock.now()),
+            started_at: clock.now(),
+            config,
+            noise: NoiseCounter::default(),
             authority,
             cache: RecordCache::new(cache_bytes, metrics.clone()),
             actors: Cache::new(CACHED_ACTORS),
@@ -165,6 +189,25 @@ impl Vault {
             vault.keep_house(token).await;
             "upkeep"
         });
+        for sink in &self.audit_state.settings.sinks {
+            let (vault, token, sink) = (Arc::clone(self), shutdown.clone(), Arc::clone(sink));
+            tasks.spawn(async move {
+                vault.feed_sink(&*sink, token).await;
+                "audit sink"
+            });
+        }
+        let (vault, token) = (Arc::clone(self), shutdown.clone());
+        tasks.spawn(async move {
+            vault.tell_noise(token).await;
+            "audit noise"
+        });
+        for job in jobs::all() {
+            let (vault, token) = (Arc::clone(self), shutdown.clone());
+            tasks.spawn(async move {
+                vault.run_job(&job, token).await;
+                job.name
+            });
+        }
         let vault = Arc::clone(self);
         tasks.spawn(async move {
             vault.key_use.run(&vault.pool).await;
@@ -193,6 +236,18 @@ impl Vault {
     #[must_use]
     pub fn users(&self) -> Users<'_> {
         Users::new(self)
+    }
+
+    /// Use cases on the installation.
+    #[must_use]
+    pub fn system(&self) -> System<'_> {
+        System::new(self)
+    }
+
+    /// Use cases on the audit log.
+    #[must_use]
+    pub fn audit_log(&self) -> AuditLog<'_> {
+        AuditLog::new(self)
     }
 
     /// Use cases on identity.

@@ -194,6 +194,26 @@ impl Settings {
             &ByteSize::bytes(0),
             &ByteSize::mebibytes(64 << 10),
         );
+        if self.audit.retention_days != 0 {
+            problems.range("audit.retention_days", &self.audit.retention_days, &7, &36_500);
+        }
+        let audit = &self.audit;
+        if audit.syslog.as_deref().is_some_and(|target| !is_syslog(target)) {
+            problems.add(
+                "audit.syslog",
+                "must be udp://HOST:PORT, tcp://HOST:PORT or unix:///PATH",
+            );
+        }
+        match (&audit.webhook.url, &audit.webhook.secret_file) {
+            (None, None) => {}
+            (Some(url), Some(_)) if is_private_url(url) => {}
+            (Some(_), Some(_)) => problems.add(
+                "audit.webhook.url",
+                "must be https://, or http:// on a loopback address: entries name people and paths",
+            ),
+            (Some(_), None) => problems.add("audit.webhook.secret_file", "is missing; requests have to be signed"),
+            (None, Some(_)) => problems.add("audit.webhook.url", "is missing; the secret is for a webhook"),
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log.filter) {
             problems.add(
                 "log.filter",
@@ -223,6 +243,38 @@ fn is_origin(text: &str) -> bool {
     let named = host.len() <= 253 && host.split('.').all(label);
     let this_machine = host == "localhost" || host == "127.0.0.1" || host == "[::1]";
     port_fits && (this_machine || named) && (scheme == "https" || scheme == "http" && this_machine)
+}
+
+fn is_syslog(target: &str) -> bool {
+    let has_port = |address: &str| {
+        let port = address
+            .rsplit_once(':')
+            .map(|(host, port)| (!host.is_empty(), port.parse::<u16>()));
+        matches!(port, Some((true, Ok(1..))))
+    };
+    match target.split_once("://") {
+        Some(("udp" | "tcp", address)) => has_port(address),
+        Some(("unix", path)) => path.starts_with('/'),
+        _ => false,
+    }
+}
+
+/// Whether nobody on the way can read what is sent there.
+fn is_private_url(url: &str) -> bool {
+    let host = |rest: &str| rest.split(['/', '?']).next().unwrap_or_default().to_owned();
+    match url.split_once("://") {
+        Some(("https", rest)) => !host(rest).is_empty(),
+        Some(("http", rest)) => {
+            let host = host(rest);
+            host.parse::<std::net::SocketAddr>()
+                .is_ok_and(|address| address.ip().is_loopback())
+                || host
+                    .parse::<std::net::IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
+                || host.split(':').next() == Some("localhost")
+        }
+        _ => false,
+    }
 }
 
 fn is_dns_label(name: &str) -> bool {
@@ -309,6 +361,37 @@ mod tests {
             "example.org",
         ] {
             assert!(!is_origin(no_origin), "{no_origin}");
+        }
+    }
+
+    #[test]
+    fn r25_sinks_of_the_audit_log_are_whole_and_private() {
+        let mut settings = Settings::default();
+        settings.audit.retention_days = 6;
+        settings.audit.syslog = Some("syslog.example".into());
+        settings.audit.webhook.url = Some("http://siem.example/in".into());
+        assert_eq!(
+            keys(&settings),
+            ["audit.retention_days", "audit.syslog", "audit.webhook.secret_file"]
+        );
+        settings.audit.webhook.secret_file = Some("secret".into());
+        assert_eq!(
+            keys(&settings),
+            ["audit.retention_days", "audit.syslog", "audit.webhook.url"]
+        );
+        settings.audit.retention_days = 7;
+        for (syslog, url) in [
+            ("udp://10.0.0.1:514", "https://siem.example/in"),
+            ("tcp://[::1]:601", "http://127.0.0.1:8080/in"),
+            ("unix:///dev/log", "http://localhost/in"),
+        ] {
+            settings.audit.syslog = Some(syslog.into());
+            settings.audit.webhook.url = Some(url.into());
+            assert_eq!(keys(&settings), Vec::<&str>::new(), "{syslog} {url}");
+        }
+        for syslog in ["udp://:514", "tcp://host", "tcp://host:0", "unix://dev/log", "host:514"] {
+            settings.audit.syslog = Some(syslog.into());
+            assert_eq!(keys(&settings), ["audit.syslog"], "{syslog}");
         }
     }
 

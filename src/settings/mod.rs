@@ -57,6 +57,8 @@ pub struct Settings {
     pub bootstrap: Bootstrap,
     /// The cache of ciphertext.
     pub cache: Cache,
+    /// The audit log.
+    pub audit: Audit,
     /// The Kubernetes controller.
     pub controller: Controller,
     /// The log.
@@ -406,6 +408,32 @@ impl Default for Cache {
             max_bytes: ByteSize::mebibytes(32),
         }
     }
+}
+
+/// The audit log.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Where the newest signed checkpoint is written: on a disk, or a host, that the database's administrators do not have.
+    pub checkpoint_file: Option<PathBuf>,
+    /// For how many days entries are kept: 7 to 36500; 0 keeps them for ever.
+    pub retention_days: u32,
+    /// Write sealed entries to standard output, one JSON object a line.
+    pub stdout: bool,
+    /// A syslog server for sealed entries: `udp://HOST:PORT`, `tcp://HOST:PORT` or `unix:///dev/log`.
+    pub syslog: Option<String>,
+    /// A webhook for sealed entries.
+    pub webhook: AuditWebhook,
+}
+
+/// Where audit entries are posted.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditWebhook {
+    /// The address: `https://`, or `http://` on this machine.
+    pub url: Option<String>,
+    /// The file with the secret that requests are signed with.
+    pub secret_file: Option<PathBuf>,
 }
 
 /// The Kubernetes controller. It shares `database`, `keys` and `cache` with the API.

@@ -59,6 +59,31 @@ pub async fn insert(tx: &mut Tx<'_>, entry: &AuditEntry) -> StoreResult<()> {
     Ok(())
 }
 
+/// Adds one entry that stands for `count` events.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn insert_counted(tx: &mut Tx<'_>, entry: &AuditEntry, count: i64) -> StoreResult<()> {
+    sqlx::query!(
+        "INSERT INTO audit_entries (request_id, actor_kind, actor_id, actor_name, door, action, resource, decision, reason, client, count)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        entry.request_id,
+        entry.actor_kind,
+        entry.actor_id,
+        entry.actor_name,
+        entry.door,
+        entry.action.as_str(),
+        entry.resource,
+        entry.outcome.as_str(),
+        entry.reason,
+        entry.client,
+        count,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Adds an entry to a mutation's own transaction if what the mutation rests on still holds; `false` if it does not, and then the
 /// mutation must not be committed.
 ///

@@ -3,15 +3,21 @@
 //! Queries are compile-time checked against the schema in `migrations`. What must be atomic and fast is one statement; everything
 //! else is several over a [`Tx`].
 
+pub mod access_daily;
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
+pub mod audit_blocks;
+pub mod audit_keys;
+pub mod audit_rows;
+pub mod audit_sinks;
 pub mod changes;
 pub mod cluster_namespaces;
 pub mod clusters;
 pub mod consumers;
 mod error;
 pub mod groups;
+pub mod jobs;
 pub mod keks;
 pub mod login_attempts;
 pub mod login_challenges;
@@ -26,12 +32,14 @@ pub mod record_writes;
 pub mod records;
 pub mod recovery;
 pub mod refresh_tokens;
+pub mod reports;
 pub mod rest_policies;
 pub mod roots;
 pub mod second_factors;
 pub mod sessions;
 pub mod signing_keys;
 pub mod syncs;
+pub mod system_config;
 pub mod users;
 pub mod workloads;
 

@@ -50,7 +50,7 @@ const CRATES: [(&str, &[&str], &str); 6] = [
 ];
 
 /// What domain may import besides itself and std: no I/O, no clock, no randomness.
-const PURE: [&str; 14] = [
+const PURE: [&str; 15] = [
     "base64",
     "croner",
     "ipnet",
@@ -61,6 +61,7 @@ const PURE: [&str; 14] = [
     "schemars",
     "serde",
     "serde_json",
+    "sha2",
     "thiserror",
     "unicode_normalization",
     "uuid",

@@ -5,6 +5,9 @@ mod api_key_list;
 mod api_key_revoke;
 mod api_key_rotate;
 mod api_key_view;
+mod audit_entries;
+mod audit_export;
+mod audit_proof;
 mod consumers;
 mod group;
 mod group_members;
@@ -27,7 +30,9 @@ mod record_delete;
 mod record_read;
 mod record_write;
 mod refresh;
+mod report_access;
 mod session_tokens;
+mod system;
 mod user;
 mod user_create;
 mod user_list;
@@ -67,6 +72,10 @@ pub(super) fn all() -> Vec<Endpoint> {
         password::endpoints(),
         version_changes::endpoints(),
         list::endpoints(),
+        vec![audit_entries::endpoint(), audit_export::endpoint()],
+        audit_proof::endpoints(),
+        system::endpoints(),
+        vec![report_access::endpoint()],
         vec![
             me_capabilities::endpoint(),
             policy_list::endpoint(),

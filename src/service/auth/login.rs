@@ -134,6 +134,9 @@ impl Auth<'_> {
         self.vault.metrics.logins.with_label_values(&["failed"]).inc();
         // What was sent as a name may be a password typed into the wrong field: only names that exist are written down.
         let name = user.map_or("unknown", |user| user.name.as_str());
+        if !self.vault.has_own_entry(info.client, name) {
+            return Err(login_failed());
+        }
         let ctx = request_context(self.vault.clock.now(), Actor::System, info);
         let mut entry = ctx
             .entry(Action::Login, name)

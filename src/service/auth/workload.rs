@@ -247,6 +247,9 @@ impl Auth<'_> {
 
     async fn refused_workload(&self, info: &RequestInfo, error: Error) -> Result<AccessToken> {
         self.vault.metrics.logins.with_label_values(&["failed"]).inc();
+        if !self.vault.has_own_entry(info.client, "unknown") {
+            return Err(error);
+        }
         let ctx = OpContext {
             actor: Actor::System,
             door: Door::Rest,

@@ -24,6 +24,7 @@ const TOLD: usize = 20;
 
 impl LocalDoor {
     pub(super) async fn apply(&self, resource: &PolicyResource) -> Result<bool> {
+        self.vault.writable()?;
         check(resource)?;
         let scope = self.scope_of(resource);
         let ctx = self.own_context(&ResourceOrigin {

@@ -2,6 +2,7 @@
 //!
 //! Administration goes by role, never by path rules: a `deny **` for everyone cannot lock administrators out.
 
+mod access_report;
 mod explain;
 mod people;
 pub(super) mod preview;
@@ -10,6 +11,8 @@ mod write;
 
 use jiff::Timestamp;
 
+pub use crate::store::reports::{LoneFactor, OldRecord};
+pub use access_report::{AccessReport, Grant, Holder, ReportScope};
 pub use explain::{Asked, Explanation, Who};
 pub use preview::{Preview, PreviewedActor, PreviewedChange};
 pub use read::PolicyPage;

@@ -51,6 +51,7 @@ impl Records<'_> {
         versions: Option<&[Version]>,
         change: Change,
     ) -> Result<()> {
+        self.vault.writable()?;
         let (action, capability) = match change {
             Change::Delete => (Action::RecordDelete, Capability::Delete),
             Change::Undelete => (Action::RecordUndelete, Capability::Undelete),

@@ -58,6 +58,7 @@ impl Records<'_> {
         capability: Option<Capability>,
         action: Action,
     ) -> Result<Written> {
+        self.vault.writable()?;
         let plaintext = encode(data);
         for attempt in 0..ATTEMPTS {
             let ruling = self.vault.authority.ruling();

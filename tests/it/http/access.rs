@@ -18,6 +18,8 @@ pub fn filled(route: &str) -> String {
         .replace("{id}", id)
         .replace("{key}", id)
         .replace("{user}", id)
+        .replace("{number}", "1")
+        .replace("{setting}", "maintenance")
         .replace("{*name}", "team-a")
 }
 

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use futures::FutureExt as _;
 use prometheus::Registry;
 use secrecy::ExposeSecret as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::support::database::TestDatabase;
@@ -63,6 +63,27 @@ impl Answer {
     }
 }
 
+/// Somebody else at the same door.
+pub struct Caller {
+    router: Router,
+    pub token: String,
+}
+
+impl Caller {
+    /// Sends a request.
+    pub async fn call(&self, method: &str, uri: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(uri);
+        if !self.token.is_empty() {
+            request = request.header("authorization", format!("Bearer {}", self.token));
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        send_to(&self.router, request.body(body).unwrap()).await
+    }
+}
+
 impl TestApi {
     /// Opens a new vault with an administrator who is logged in.
     pub async fn new() -> Self {
@@ -75,6 +96,27 @@ impl TestApi {
             vault,
             router,
             token,
+        }
+    }
+
+    /// Makes a user `<role>-1` with a password, and logs in.
+    pub async fn as_new_user(&self, role: &str) -> Caller {
+        let (name, password) = (format!("{role}-1"), "four plain words will do");
+        let made = self
+            .call("POST", "/api/v1/users", Some(json!({"name": name, "role": role})))
+            .await
+            .json();
+        let caller = Caller {
+            router: self.router.clone(),
+            token: String::new(),
+        };
+        let redemption = json!({"token": made["invitation"]["token"], "newPassword": password});
+        caller.call("POST", "/api/v1/auth/redeem", Some(redemption)).await;
+        let login = json!({"username": name, "password": password});
+        let answer = caller.call("POST", "/api/v1/auth/login", Some(login)).await;
+        Caller {
+            token: answer.json()["token"].as_str().unwrap().to_owned(),
+            ..caller
         }
     }
 

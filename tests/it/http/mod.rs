@@ -2,6 +2,7 @@
 
 mod access;
 mod api_keys;
+mod audit;
 mod bad_input;
 mod browsers;
 mod client;
@@ -15,5 +16,6 @@ mod passwords;
 mod policies;
 mod rates;
 mod records;
+mod system;
 mod users;
 mod workloads;

@@ -1,5 +1,6 @@
 //! Use cases on a real database.
 
+mod audit;
 mod auth;
 mod door;
 mod feed;

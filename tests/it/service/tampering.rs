@@ -78,6 +78,12 @@ async fn the_serving_role_cannot_change_or_remove_audit_entries() {
         "UPDATE audit_entries SET actor_name = 'x'",
         "DELETE FROM audit_entries",
         "TRUNCATE audit_entries",
+        "UPDATE audit_blocks SET root = hash",
+        "DELETE FROM audit_blocks",
+        "UPDATE audit_leaves SET hashes = hashes",
+        "DELETE FROM audit_leaves",
+        "DELETE FROM audit_keys",
+        "INSERT INTO audit_dropped_days (day, entries) VALUES ('2020-01-01', 0)",
     ] {
         let error = sqlx::query(sqlx::AssertSqlSafe(sql))
             .execute(&database.runtime)

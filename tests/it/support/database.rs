@@ -8,6 +8,8 @@ use aether_vault::store::pool::{PoolOptions, connect_lazy, user_of};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
+use super::servers::OwnPostgres;
+
 /// A database that lives as long as the test.
 pub struct TestDatabase {
     pub name: String,
@@ -25,7 +27,20 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// Makes a database with the current schema.
     pub async fn new() -> Self {
-        let database = Self::empty().await;
+        Self::empty().await.with_schema().await
+    }
+
+    /// Makes a database with the current schema on a server of the test's own.
+    pub async fn on(server: &OwnPostgres) -> Self {
+        let dsn = |role: &str| server.dsn(role);
+        Self::made(dsn("superuser"), &dsn("owner"), &dsn("runtime"))
+            .await
+            .with_schema()
+            .await
+    }
+
+    async fn with_schema(self) -> Self {
+        let database = self;
         let owner = connect_lazy(&database.owner_dsn, &options(2)).unwrap();
         migrate::run(&owner).await.unwrap();
         migrate::grant_runtime(&owner, &user_of(&database.runtime_dsn).unwrap())
@@ -37,18 +52,24 @@ impl TestDatabase {
 
     /// Makes a database without a schema.
     pub async fn empty() -> Self {
-        let admin_dsn = variable("TEST_DATABASE_URL");
-        let owner_dsn = variable("TEST_DATABASE_OWNER_URL");
-        let runtime_dsn = variable("TEST_DATABASE_RUNTIME_URL");
+        Self::made(
+            variable("TEST_DATABASE_URL"),
+            &variable("TEST_DATABASE_OWNER_URL"),
+            &variable("TEST_DATABASE_RUNTIME_URL"),
+        )
+        .await
+    }
+
+    async fn made(admin_dsn: String, owner_dsn: &str, runtime_dsn: &str) -> Self {
         let name = format!("it_{}", hex::encode(rand_bytes()));
-        let owner_role = user_of(&owner_dsn).unwrap();
+        let owner_role = user_of(owner_dsn).unwrap();
         execute(&admin_dsn, &format!("CREATE DATABASE {name} OWNER {owner_role}")).await;
-        let runtime_dsn = with_database(&runtime_dsn, &name);
+        let runtime_dsn = with_database(runtime_dsn, &name);
         let superuser = PgPoolOptions::new()
             .max_connections(2)
             .connect_lazy_with(PgConnectOptions::from_str(&with_database(&admin_dsn, &name)).unwrap());
         Self {
-            owner_dsn: with_database(&owner_dsn, &name),
+            owner_dsn: with_database(owner_dsn, &name),
             runtime: connect_lazy(&runtime_dsn, &options(10)).unwrap(),
             runtime_dsn,
             superuser,

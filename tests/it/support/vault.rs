@@ -10,12 +10,14 @@ use aether_vault::crypto::provider::{FileKeyProvider, generate_file};
 use aether_vault::domain::actor::Role;
 use aether_vault::domain::path::RecordPath;
 use aether_vault::domain::record::RecordData;
+use aether_vault::service::audit_log::AuditSettings;
 use aether_vault::service::auth::{
     LoginRequest, PasswordSettings, RequestInfo, SecondFactorSettings, SessionSettings, TokenSettings, WorkloadSettings,
 };
 use aether_vault::service::context::{Clock, OpContext};
 use aether_vault::service::door::TokenReviewer;
 use aether_vault::service::error::Result;
+use aether_vault::service::sinks::Sink;
 use aether_vault::service::{Metrics, Vault, VaultConfig};
 use aether_vault::store::pool::{PoolOptions, connect_lazy};
 use jiff::{SignedDuration, Timestamp};
@@ -98,6 +100,15 @@ impl TestVault {
             .await
     }
 
+    /// Opens the first process of a new vault, which sends its audit log to sinks.
+    pub async fn with_sinks(database: &TestDatabase, sinks: Vec<Arc<dyn Sink>>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        generate_file(&folder.path().join("root.key")).unwrap();
+        Self::open_as(database, Arc::new(folder), |config| config.audit.sinks = sinks)
+            .await
+            .unwrap()
+    }
+
     async fn open_as(
         database: &TestDatabase,
         folder: Arc<TempDir>,
@@ -149,6 +160,7 @@ impl TestVault {
                 reviewer: None,
             },
             cache_bytes: 8 << 20,
+            audit: AuditSettings::default(),
             metrics: Metrics::register(&registry).unwrap(),
             clock: clock.clone(),
         };

@@ -128,9 +128,10 @@ impl Problem {
             VaultReason::RootOrphaned => Reason::RootOrphaned,
             VaultReason::PathNotFound => Reason::PathNotFound,
             VaultReason::VersionGone => Reason::VersionGone,
-            VaultReason::Busy | VaultReason::StoreUnavailable | VaultReason::CheckAndSetFailed => {
-                Reason::StoreUnavailable
-            }
+            VaultReason::Busy
+            | VaultReason::Maintenance
+            | VaultReason::StoreUnavailable
+            | VaultReason::CheckAndSetFailed => Reason::StoreUnavailable,
             VaultReason::KeyUnavailable => Reason::KeyUnavailable,
             VaultReason::InvalidRequest
             | VaultReason::InvalidPath

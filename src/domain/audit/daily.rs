@@ -1,0 +1,160 @@
+//! Sums of access by day, made from entries as they are sealed; and what looks like somebody trying doors.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::chain::day_of;
+use super::leaf::StoredEntry;
+
+/// Refusals of one actor within a minute that count as a burst.
+const BURST: u64 = 20;
+/// The rule of accesses that no rule decided.
+pub const NO_RULE: i32 = -1;
+
+/// What one actor did with one resource on one day, by one rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DailyAccess {
+    /// The day (UTC).
+    pub day: Date,
+    /// The path.
+    pub resource: String,
+    /// Kind of the actor.
+    pub actor_kind: String,
+    /// Id of the actor.
+    pub actor_id: String,
+    /// Name of the actor.
+    pub actor_name: String,
+    /// The policy that decided, or the built-in right; empty if none is named.
+    pub policy: String,
+    /// The rule, or [`NO_RULE`].
+    pub rule: i32,
+    /// Reads of values.
+    pub reads: i64,
+    /// Writes and other changes.
+    pub writes: i64,
+    /// The last of them.
+    pub last_at: Timestamp,
+}
+
+/// Sums up the accesses to records among entries.
+#[must_use]
+pub fn sum(entries: &[StoredEntry]) -> Vec<DailyAccess> {
+    let mut sums: BTreeMap<(Date, &str, &str, &str, &str, i32), DailyAccess> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| entry.decision == "allow") {
+        let (reads, writes) = match entry.action.as_str() {
+            "record.read" | "sync.read" => (entry.count, 0),
+            "record.list" | "record.versions" | "record.search" | "record.metadata" => continue,
+            action if action.starts_with("record.") => (0, entry.count),
+            _ => continue,
+        };
+        let policy = entry.policy.as_deref().unwrap_or_default();
+        let rule = entry.rule.unwrap_or(NO_RULE);
+        let day = day_of(entry.at);
+        let sum = sums
+            .entry((day, &entry.resource, &entry.actor_kind, &entry.actor_id, policy, rule))
+            .or_insert_with(|| DailyAccess {
+                day,
+                resource: entry.resource.clone(),
+                actor_kind: entry.actor_kind.clone(),
+                actor_id: entry.actor_id.clone(),
+                actor_name: entry.actor_name.clone(),
+                policy: policy.to_owned(),
+                rule,
+                reads: 0,
+                writes: 0,
+                last_at: entry.at,
+            });
+        sum.reads += reads;
+        sum.writes += writes;
+        sum.last_at = sum.last_at.max(entry.at);
+    }
+    sums.into_values().collect()
+}
+
+/// Counts refusals by actor and minute, and tells when they become a burst.
+#[derive(Debug, Default)]
+pub struct Bursts {
+    minute: i64,
+    denied: BTreeMap<(String, String), u64>,
+}
+
+impl Bursts {
+    /// Takes entries in about the order of time; answers how many bursts began with them: an actor who was refused the twentieth time within
+    /// a minute.
+    pub fn take(&mut self, entries: &[StoredEntry]) -> u64 {
+        let mut begun = 0;
+        for entry in entries.iter().filter(|entry| entry.decision == "deny") {
+            let minute = entry.at.as_second().div_euclid(60);
+            if minute > self.minute {
+                self.minute = minute;
+                self.denied.clear();
+            }
+            // An anonymous sender is told by where it comes from.
+            let who = match entry.actor_kind.as_str() {
+                "anonymous" => entry.client.clone().unwrap_or_default(),
+                _ => entry.actor_id.clone(),
+            };
+            let denied = self.denied.entry((entry.actor_kind.clone(), who)).or_default();
+            let before = *denied;
+            *denied += entry.count.unsigned_abs();
+            begun += u64::from(before < BURST && *denied >= BURST);
+        }
+        begun
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::leaf::tests::entry;
+    use super::*;
+
+    fn of(id: i64, action: &str, decision: &str, actor: &str) -> StoredEntry {
+        StoredEntry {
+            action: action.into(),
+            decision: decision.into(),
+            actor_id: actor.into(),
+            resource: "shared/a".into(),
+            ..entry(id)
+        }
+    }
+
+    #[test]
+    fn accesses_are_summed_by_who_what_day_and_rule() {
+        let mut other_rule = of(5, "record.read", "allow", "ann");
+        other_rule.rule = None;
+        let sums = sum(&[
+            of(1, "record.read", "allow", "ann"),
+            of(2, "record.read", "allow", "ann"),
+            of(3, "record.write", "allow", "ann"),
+            of(4, "record.read", "deny", "ann"),
+            other_rule,
+            of(6, "record.list", "allow", "ann"),
+            of(7, "user.list", "allow", "ann"),
+            of(8, "sync.read", "allow", "bob"),
+        ]);
+        let told: Vec<_> = sums
+            .iter()
+            .map(|sum| (sum.actor_id.as_str(), sum.rule, sum.reads, sum.writes))
+            .collect();
+        assert_eq!(told, [("ann", NO_RULE, 1, 0), ("ann", 2, 2, 1), ("bob", 2, 1, 0)]);
+        assert_eq!(sums[1].last_at, entry(3).at);
+    }
+
+    #[test]
+    fn a_burst_is_counted_once_a_minute() {
+        let mut bursts = Bursts::default();
+        let denied: Vec<_> = (0..100).map(|n| of(n, "record.read", "deny", "ann")).collect();
+        assert_eq!(bursts.take(&denied[..19]), 0);
+        assert_eq!(bursts.take(&denied[19..]), 1);
+        assert_eq!(
+            bursts.take(&(0..19).map(|n| of(n, "record.read", "deny", "bob")).collect::<Vec<_>>()),
+            0
+        );
+        let mut later = of(0, "record.read", "deny", "ann");
+        later.at = Timestamp::from_second(later.at.as_second() + 60).unwrap();
+        later.count = 20;
+        assert_eq!(bursts.take(&[later]), 1);
+    }
+}
