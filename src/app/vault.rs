@@ -140,6 +140,7 @@ fn config(
             default_cluster: settings.controller.cluster_prefix.clone(),
             reviewer,
         },
+        deleted_retention: settings.records.deleted_retention.get(),
         cache_bytes: settings.cache.max_bytes.get(),
         audit: audit(settings)?,
         metrics,

@@ -146,6 +146,27 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        self.send_as(method, endpoint, query, body, "application/json").await
+    }
+
+    /// Sends a JSON Merge Patch.
+    pub(super) async fn merge_patch(
+        &self,
+        endpoint: &str,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        self.send_as(Method::PATCH, endpoint, &[], Some(body), "application/merge-patch+json")
+            .await
+    }
+
+    async fn send_as(
+        &self,
+        method: Method,
+        endpoint: &str,
+        query: &[(&str, &str)],
+        body: Option<Zeroizing<Vec<u8>>>,
+        media_type: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let mut url = self.address.clone();
         url.set_path(&format!(
             "{}/api/v1/{endpoint}",
@@ -160,7 +181,7 @@ impl Client {
         }
         if let Some(body) = body {
             request = request
-                .header("content-type", "application/json")
+                .header("content-type", media_type)
                 .body(bytes::Bytes::from_owner(body));
         }
         let unreachable = |error: reqwest::Error| {

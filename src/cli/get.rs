@@ -15,6 +15,9 @@ use super::client::{SessionArgs, parse, record_path};
 use super::failure::{Failure, code};
 use crate::domain::path::RecordPath;
 
+/// Seconds before the end of a record's values from which on `get` says so: 30 days.
+const WARN_SECONDS: i64 = 30 * 86_400;
+
 /// Prints the keys of a record, one a line, with their values masked.
 #[derive(Args)]
 pub(super) struct GetArgs {
@@ -37,9 +40,12 @@ pub(super) struct GetArgs {
     session: SessionArgs,
 }
 
+/// A record as the server shows it.
 #[derive(Deserialize)]
-struct Record<'a> {
+pub(super) struct Record<'a> {
     version: i64,
+    #[serde(default, rename = "expiresIn")]
+    expires_in: Option<i64>,
     #[serde(borrow)]
     data: BTreeMap<String, &'a RawValue>,
     #[serde(default)]
@@ -60,30 +66,52 @@ pub(super) async fn run(args: GetArgs) -> Result<(), Failure> {
         .send(Method::GET, &format!("records/{}", args.path), &query, None)
         .await?;
     let record: Record<'_> = parse(&answer)?;
+    if let Some(left) = record.expires_in.filter(|left| *left < WARN_SECONDS) {
+        match left {
+            ..=0 => eprintln!("{}: its values have ended", args.path),
+            _ => eprintln!("{}: its values end in {} h", args.path, left / 3600),
+        }
+    }
+    show(
+        args.path.as_str(),
+        record,
+        args.key.as_deref(),
+        args.show,
+        args.same_as.as_deref(),
+    )
+}
+
+/// Prints a record, or one key of it, or compares that key's value with a file.
+pub(super) fn show(
+    path: &str,
+    record: Record<'_>,
+    key: Option<&str>,
+    show: bool,
+    same_as: Option<&Path>,
+) -> Result<(), Failure> {
     let version = record.version;
     let mut values = values(record)?;
-    if let Some(key) = &args.key {
+    if let Some(key) = key {
         let value = values.remove(key).ok_or_else(|| Failure {
             code: code::NOT_THERE,
             message: format!(
-                "version {version} of {} has no key '{key}'; it has: {}",
-                args.path,
+                "version {version} of {path} has no key '{key}'; it has: {}",
                 keys(&values)
             ),
         })?;
-        if args.show {
+        if show {
             return write_raw(&value);
         }
-        if let Some(file) = &args.same_as {
+        if let Some(file) = same_as {
             return compare(&value, file, key, version);
         }
-        values = BTreeMap::from([(key.clone(), value)]);
+        values = BTreeMap::from([(key.to_owned(), value)]);
     }
-    println!("{}  version {version}", args.path);
+    println!("{path}  version {version}");
     let width = values.keys().map(String::len).max().unwrap_or(0);
     for (key, value) in &values {
         match value {
-            _ if !args.show => println!("{key:width$}  ********"),
+            _ if !show => println!("{key:width$}  ********"),
             Value::Text(text) => println!("{key:width$}  {}", text.as_str()),
             Value::Bytes(bytes) => println!("{key:width$}  ({} bytes; --key {key} --show prints them)", bytes.len()),
         }

@@ -22,8 +22,10 @@ mod get;
 mod keys;
 mod list;
 mod login;
+mod metadata;
 mod migrate;
 mod put;
+mod records;
 mod recover;
 mod report;
 mod roots;
@@ -31,6 +33,7 @@ mod serve;
 mod settings;
 mod setup;
 mod syncs;
+mod wrap;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -147,6 +150,32 @@ enum Command {
     Report(report::ReportCommand),
     /// Soft-delete versions of a record
     Delete(delete::DeleteArgs),
+    /// Set or remove some keys of a record
+    Patch(records::PatchArgs),
+    /// List the versions of a record
+    Versions(records::RecordArgs),
+    /// Write the values of an earlier version as a new one
+    Rollback(records::RollbackArgs),
+    /// Bring soft-deleted versions back
+    Undelete(records::VersionsArgs),
+    /// Remove the values of versions for good
+    Destroy(records::VersionsArgs),
+    /// Restore a whole deleted record
+    Restore(records::RecordArgs),
+    /// Write the values of a record at another path
+    #[command(visible_alias = "cp")]
+    Copy(records::CopyArgs),
+    /// Move a record with all its versions
+    #[command(visible_alias = "mv")]
+    Move(records::MoveArgs),
+    /// Show or change what a record says of itself
+    Metadata(metadata::MetadataArgs),
+    /// Find records by what they say of themselves
+    Search(metadata::SearchArgs),
+    /// Put values behind a token that is good once
+    Wrap(wrap::WrapArgs),
+    /// Use a token that is good once
+    Unwrap(wrap::UnwrapArgs),
 }
 
 /// Runs the command line.
@@ -191,6 +220,18 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Consumers(args) => block_on(consumers::run(args)),
         Command::Report(command) => block_on(report::run(command)),
         Command::Delete(args) => block_on(delete::run(args)),
+        Command::Patch(args) => block_on(records::patch(args)),
+        Command::Versions(args) => block_on(records::versions(args)),
+        Command::Rollback(args) => block_on(records::rollback(args)),
+        Command::Undelete(args) => block_on(records::undelete(args)),
+        Command::Destroy(args) => block_on(records::destroy(args)),
+        Command::Restore(args) => block_on(records::restore(args)),
+        Command::Copy(args) => block_on(records::copy(args)),
+        Command::Move(args) => block_on(records::rename(args)),
+        Command::Metadata(args) => block_on(metadata::metadata(args)),
+        Command::Search(args) => block_on(metadata::search(args)),
+        Command::Wrap(args) => block_on(wrap::wrap(args)),
+        Command::Unwrap(args) => block_on(wrap::unwrap(args)),
     }
 }
 

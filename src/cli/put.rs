@@ -33,10 +33,10 @@ pub(super) struct PutArgs {
 }
 
 #[derive(Default, Serialize)]
-struct Record {
-    data: BTreeMap<String, String>,
+pub(super) struct Record {
+    pub(super) data: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    binary: BTreeMap<String, String>,
+    pub(super) binary: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cas: Option<i64>,
 }
@@ -50,9 +50,10 @@ impl Drop for Record {
     }
 }
 
+/// The answer to a write.
 #[derive(Deserialize)]
-struct Written {
-    version: i64,
+pub(super) struct Written {
+    pub(super) version: i64,
 }
 
 pub(super) async fn run(args: PutArgs) -> Result<(), Failure> {
@@ -73,7 +74,8 @@ pub(super) async fn run(args: PutArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn add(record: &mut Record, argument: &str) -> Result<(), Failure> {
+/// Adds `KEY=VALUE` or `KEY=@FILE`.
+pub(super) fn add(record: &mut Record, argument: &str) -> Result<(), Failure> {
     let (key, value) = argument
         .split_once('=')
         .ok_or_else(|| Failure::usage("each value is given as KEY=VALUE or KEY=@FILE"))?;

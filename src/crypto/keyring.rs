@@ -147,6 +147,11 @@ impl Keyring {
         Ok(kek)
     }
 
+    /// Drops every key that is kept at hand: some were removed from the database, and must not be used any more.
+    pub fn forget(&self) {
+        self.keks.invalidate_all();
+    }
+
     /// Makes a key for a lineage, wrapped by the active root key. It is not kept at hand: it counts only once it is stored, and another
     /// process may have been faster.
     ///

@@ -111,6 +111,42 @@ pub enum Action {
     RecordUndelete,
     /// Versions were destroyed.
     RecordDestroy,
+    /// Some keys of a record were changed.
+    RecordPatch,
+    /// An earlier version was written anew.
+    RecordRollback,
+    /// Versions were compared.
+    RecordDiff,
+    /// A record was read to be copied.
+    RecordCopy,
+    /// A record was moved.
+    RecordMove,
+    /// What a record says of itself was read.
+    RecordMetadata,
+    /// What a record says of itself was changed.
+    RecordDescribe,
+    /// A whole record was deleted, and can be restored.
+    RecordRemove,
+    /// A whole record was restored.
+    RecordRestore,
+    /// A whole record was removed for good.
+    RecordPurge,
+    /// Records were searched.
+    RecordSearch,
+    /// A record became a resource's to write, or free again.
+    RecordManage,
+    /// Values were put behind a token that is good once.
+    RecordWrap,
+    /// A token that is good once was used.
+    RecordUnwrap,
+    /// A token that is good once was looked up.
+    RecordUnwrapLookup,
+    /// A token that is good once was revoked.
+    RecordUnwrapRevoke,
+    /// What prefixes ask of records was listed.
+    PathSettingsRead,
+    /// What a prefix asks of records was changed.
+    PathSettingsChange,
     /// Values were read to be written into a Kubernetes Secret.
     SyncRead,
     /// A `VaultSecret` is gone, and what became of its Secret.
@@ -157,6 +193,12 @@ pub enum Action {
     SystemConfig,
     /// Requests of one network without a known sender, beyond a rate: one entry for all of them.
     Noise,
+    /// Roots were listed.
+    RootList,
+    /// The quota of a root was changed.
+    RootQuota,
+    /// The keys of a root were removed for good.
+    RootShred,
 }
 
 impl Action {
@@ -208,6 +250,24 @@ impl Action {
             Self::RecordDelete => "record.delete",
             Self::RecordUndelete => "record.undelete",
             Self::RecordDestroy => "record.destroy",
+            Self::RecordPatch => "record.patch",
+            Self::RecordRollback => "record.rollback",
+            Self::RecordDiff => "record.diff",
+            Self::RecordCopy => "record.copy",
+            Self::RecordMove => "record.move",
+            Self::RecordMetadata => "record.metadata",
+            Self::RecordDescribe => "record.describe",
+            Self::RecordRemove => "record.remove",
+            Self::RecordRestore => "record.restore",
+            Self::RecordPurge => "record.purge",
+            Self::RecordSearch => "record.search",
+            Self::RecordManage => "record.manage",
+            Self::RecordWrap => "record.wrap",
+            Self::RecordUnwrap => "record.unwrap",
+            Self::RecordUnwrapLookup => "record.unwrap_lookup",
+            Self::RecordUnwrapRevoke => "record.unwrap_revoke",
+            Self::PathSettingsRead => "path_settings.read",
+            Self::PathSettingsChange => "path_settings.change",
             Self::SyncRead => "sync.read",
             Self::SyncForget => "sync.forget",
             Self::SyncConfirm => "sync.confirm",
@@ -231,6 +291,9 @@ impl Action {
             Self::SystemRead => "system.read",
             Self::SystemConfig => "system.config",
             Self::Noise => "auth.noise",
+            Self::RootList => "root.list",
+            Self::RootQuota => "root.quota",
+            Self::RootShred => "root.shred",
         }
     }
 }

@@ -24,3 +24,27 @@ pub const MAX_BODY_BYTES: usize = 3 << 20;
 pub const MAX_PAGE: u32 = 1000;
 /// Bytes of a template's source.
 pub const MAX_TEMPLATE_BYTES: usize = 64 << 10;
+/// Versions that a record may be told to keep.
+pub const MAX_VERSIONS: i64 = 1000;
+/// Seconds after which a version may be told to go: a hundred years.
+pub const MAX_DELETE_AFTER_SECONDS: i64 = 3_153_600_000;
+/// Characters of a record's description.
+pub const MAX_DESCRIPTION_CHARS: usize = 1024;
+/// Characters of a record's owner, and of a value of its custom metadata.
+pub const MAX_TEXT_CHARS: usize = 512;
+/// Tags of a record.
+pub const MAX_TAGS: usize = 32;
+/// Bytes of a tag, and of a key of custom metadata.
+pub const MAX_TAG_BYTES: usize = 128;
+/// Keys of custom metadata.
+pub const MAX_CUSTOM_KEYS: usize = 64;
+/// Prefixes that may have settings of their own.
+pub const MAX_PATH_SETTINGS: usize = 1000;
+/// Records read in one call.
+pub const MAX_BATCH: usize = 100;
+/// Bytes of stored values read in one call.
+pub const MAX_BATCH_BYTES: usize = 16 << 20;
+/// Seconds that a wrapped value may wait for its reader: a week.
+pub const MAX_WRAP_SECONDS: i64 = 604_800;
+/// Values that wait for their reader, of one user or key.
+pub const MAX_WRAPS: i64 = 1000;

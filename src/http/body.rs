@@ -18,6 +18,8 @@ pub(super) trait Form: DeserializeOwned {
     const EXAMPLE: &'static str;
     /// Bytes at most, if fewer than other bodies may have.
     const LIMIT: usize = usize::MAX;
+    /// What it is declared as.
+    const MEDIA_TYPE: &'static str = "application/json";
 }
 
 /// The JSON body of a request. The last argument of a handler.
@@ -27,8 +29,8 @@ impl<T: Form> FromRequest<Api> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::unsupported_media_type());
+        if !is_declared(request.headers(), T::MEDIA_TYPE) {
+            return Err(Problem::unsupported_media_type(T::MEDIA_TYPE));
         }
         let bytes = read(request, T::LIMIT.min(api.0.limits.body)).await?;
         parse(&bytes).map(Self)
@@ -77,12 +79,12 @@ fn parse<T: Form>(bytes: &[u8]) -> Result<T, Problem> {
     })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is_declared(headers: &HeaderMap, media_type: &str) -> bool {
     let Some(text) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return false;
     };
     let essence = text.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    essence.eq_ignore_ascii_case(media_type)
 }
 
 #[cfg(test)]
@@ -134,15 +136,16 @@ mod tests {
     }
 
     #[test]
-    fn the_content_type_has_to_be_json() {
+    fn the_content_type_has_to_be_the_one_of_the_endpoint() {
         for (value, json) in [
             ("application/json", true),
             ("Application/JSON; charset=utf-8", true),
             ("text/plain", false),
         ] {
             let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().unwrap())]);
-            assert_eq!(is_json(&headers), json, "{value}");
+            assert_eq!(is_declared(&headers, "application/json"), json, "{value}");
+            assert!(!is_declared(&headers, "application/merge-patch+json"), "{value}");
         }
-        assert!(!is_json(&HeaderMap::new()));
+        assert!(!is_declared(&HeaderMap::new(), "application/json"));
     }
 }

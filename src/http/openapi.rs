@@ -21,7 +21,7 @@ type Describe = fn(&mut SchemaGenerator) -> Schema;
 /// What an endpoint is for, takes and gives.
 pub(super) struct Operation {
     summary: &'static str,
-    body: Option<Describe>,
+    body: Option<(&'static str, Describe)>,
     query: Option<Describe>,
     answers: Vec<Answer>,
 }
@@ -46,7 +46,7 @@ impl Operation {
     /// The body that it takes.
     #[must_use]
     pub(super) fn takes<T: Form + JsonSchema>(mut self) -> Self {
-        self.body = Some(SchemaGenerator::subschema_for::<T>);
+        self.body = Some((T::MEDIA_TYPE, SchemaGenerator::subschema_for::<T>));
         self
     }
 
@@ -172,8 +172,8 @@ fn operation(
     if !parameters.is_empty() {
         out["parameters"] = parameters.into();
     }
-    if let Some(body) = operation.body {
-        out["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": body(taken)}}});
+    if let Some((media_type, body)) = operation.body {
+        out["requestBody"] = json!({"required": true, "content": {media_type: {"schema": body(taken)}}});
     }
     out
 }

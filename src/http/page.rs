@@ -47,7 +47,8 @@ pub(super) fn cursor(name: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(name)
 }
 
-fn open(cursor: &str) -> Result<String> {
+/// The name that a cursor stands for.
+pub(super) fn open(cursor: &str) -> Result<String> {
     let name = BASE64_URL_SAFE_NO_PAD
         .decode(cursor)
         .ok()

@@ -13,6 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::rate_limits::Allowance;
+use crate::domain::record::Expect;
 use crate::service::error::{Error, Reason};
 
 /// Media type of a problem.
@@ -79,6 +80,15 @@ fn status_of(reason: Reason) -> (StatusCode, &'static str) {
         // Gone rather than not found: the version was there, and its number stays taken.
         Reason::VersionGone => (StatusCode::GONE, "The version is gone"),
         Reason::CheckAndSetFailed => (StatusCode::CONFLICT, "The record is at another version"),
+        Reason::CasRequired => (
+            StatusCode::PRECONDITION_REQUIRED,
+            "The write has to say what it follows",
+        ),
+        Reason::RecordDeleted => (StatusCode::CONFLICT, "The record is deleted"),
+        Reason::QuotaExceeded => (StatusCode::CONFLICT, "The quota is used up"),
+        Reason::WriteRateExceeded => (StatusCode::TOO_MANY_REQUESTS, "Too many writes"),
+        Reason::RootShredded => (StatusCode::GONE, "The root is shredded"),
+        Reason::WrapGone => (StatusCode::GONE, "The token is worth nothing"),
         Reason::ManagedByResource => (StatusCode::CONFLICT, "A resource feeds this record"),
         Reason::RootOrphaned => (StatusCode::CONFLICT, "The root belongs to an earlier namespace"),
         Reason::ClusterMismatch => (StatusCode::CONFLICT, "The prefix belongs to another cluster"),
@@ -94,16 +104,7 @@ fn status_of(reason: Reason) -> (StatusCode, &'static str) {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let (status, title) = status_of(error.reason());
-        Self {
-            status,
-            reason: error.reason().as_str(),
-            title,
-            detail: error.message().to_owned(),
-            cause: error.source_for_log(),
-            allowance: None,
-            retry_after: None,
-        }
+        Self::of(&error)
     }
 }
 
@@ -120,6 +121,14 @@ impl Problem {
             problem.status = StatusCode::PRECONDITION_FAILED;
         }
         problem
+    }
+
+    /// The problem of a write that expected something by a header, or by its body.
+    pub(super) fn of_write(error: Error, precondition: Option<Expect>) -> Self {
+        match precondition {
+            Some(_) => Self::of_precondition(error),
+            None => error.into(),
+        }
     }
 
     pub(super) fn route_not_found() -> Self {
@@ -140,12 +149,12 @@ impl Problem {
         )
     }
 
-    pub(super) fn unsupported_media_type() -> Self {
+    pub(super) fn unsupported_media_type(expected: &str) -> Self {
         Self::of_http(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UnsupportedMediaType",
-            "The body is not JSON",
-            "send JSON with the header 'Content-Type: application/json'",
+            "The body is of another kind",
+            &format!("send JSON with the header 'Content-Type: {expected}'"),
         )
     }
 
@@ -198,6 +207,30 @@ impl Problem {
         }
     }
 
+    /// The problem of one of several things that were asked for.
+    pub(super) fn of(error: &Error) -> Self {
+        let (status, title) = status_of(error.reason());
+        Self {
+            status,
+            reason: error.reason().as_str(),
+            title,
+            detail: error.message().to_owned(),
+            cause: error.source_for_log(),
+            allowance: None,
+            retry_after: None,
+        }
+    }
+
+    /// The status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What went wrong, and what to do.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The stable reason, which is also the metric's label.
     pub(super) fn reason(&self) -> &'static str {
         self.reason
@@ -240,7 +273,7 @@ impl Problem {
                 };
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
             }
             _ => {}

@@ -35,6 +35,11 @@ impl FromRequestParts<Api> for Folder {
     }
 }
 
+/// A record's path as a body names it.
+pub(super) fn named(text: &str) -> Result<RecordPath, Problem> {
+    RecordPath::parse(text).map_err(|error| invalid(&error))
+}
+
 /// What stands in the URL where the matched route has its wildcard.
 fn raw_tail(parts: &Parts) -> &str {
     let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);

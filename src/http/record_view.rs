@@ -31,6 +31,10 @@ pub(super) struct RecordView {
     version: i64,
     /// When that was written.
     created_at: Timestamp,
+    /// When its values stop being of use, if the record says so.
+    expires_at: Option<Timestamp>,
+    /// Seconds until then; below 0 once it is past.
+    expires_in: Option<i64>,
     /// Keys whose values are text or JSON.
     data: BTreeMap<String, serde_json::Value>,
     /// Keys whose values are bytes, in base64.
@@ -38,34 +42,81 @@ pub(super) struct RecordView {
 }
 
 /// The answer to a read.
-pub(super) fn answer(path: &RecordPath, record: &ReadRecord) -> Response<Body> {
-    let json = to_json(path, record.version, record.created_at, &record.data);
-    let mut response = Response::new(Body::from(Bytes::from_owner(json)));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::ETAG, etag(record.version));
+pub(super) fn answer(path: &RecordPath, record: &ReadRecord, now: Timestamp) -> Response<Body> {
+    let shown = Shown::of(path, record, now);
+    let mut out = Zeroizing::new(Vec::with_capacity(shown.size()));
+    shown.write(&mut out);
+    let mut response = response(out);
+    response.headers_mut().insert(header::ETAG, etag(record.version));
     response
 }
 
-fn to_json(path: &RecordPath, version: Version, created_at: Timestamp, data: &RecordData) -> Zeroizing<Vec<u8>> {
-    // Enough for all but text full of escapes: growing leaves copies behind that nobody wipes.
-    let size: usize = data
-        .iter()
-        .map(|(key, value)| 16 + key.as_str().len() + value.as_bytes().len() * 3 / 2)
-        .sum();
-    let mut out = Zeroizing::new(Vec::with_capacity(256 + path.as_str().len() + size));
-    out.extend_from_slice(br#"{"path":"#);
-    string(&mut out, path.as_str());
-    out.extend_from_slice(format!(r#","version":{version},"createdAt":"{created_at}","data":{{"#).as_bytes());
+/// JSON that is wiped when it has been sent.
+pub(super) fn response(json: Zeroizing<Vec<u8>>) -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::from_owner(json)));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A version with its values, to be written as JSON.
+pub(super) struct Shown<'a> {
+    pub(super) path: &'a RecordPath,
+    pub(super) version: Version,
+    pub(super) created_at: Timestamp,
+    /// When its values stop being of use, and the seconds until then.
+    pub(super) expires: Option<(Timestamp, i64)>,
+    pub(super) data: &'a RecordData,
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn of(path: &'a RecordPath, record: &'a ReadRecord, now: Timestamp) -> Self {
+        let left = |at: Timestamp| at.as_second().saturating_sub(now.as_second());
+        Self {
+            path,
+            version: record.version,
+            created_at: record.created_at,
+            expires: record.expires_at.map(|at| (at, left(at))),
+            data: &record.data,
+        }
+    }
+
+    /// Bytes enough for all but text full of escapes: growing leaves copies behind that nobody wipes.
+    pub(super) fn size(&self) -> usize {
+        let values: usize = self
+            .data
+            .iter()
+            .map(|(key, value)| 16 + key.as_str().len() + value.as_bytes().len() * 3 / 2)
+            .sum();
+        320 + self.path.as_str().len() + values
+    }
+
+    /// Writes the object.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"path":"#);
+        string(out, self.path.as_str());
+        out.extend_from_slice(format!(r#","version":{},"createdAt":"{}""#, self.version, self.created_at).as_bytes());
+        if let Some((at, left)) = self.expires {
+            out.extend_from_slice(format!(r#","expiresAt":"{at}","expiresIn":{left}"#).as_bytes());
+        }
+        out.extend_from_slice(br#","data":{"#);
+        write_values(out, self.data);
+        out.push(b'}');
+    }
+}
+
+/// The entries of `data`, its end, and `binary` if there are bytes.
+fn write_values(out: &mut Vec<u8>, data: &RecordData) {
     let mut first = true;
     for (key, value) in data.iter() {
         match value {
             Value::Text(text) => {
-                name(&mut out, &mut first, key.as_str());
-                string(&mut out, text);
+                name(out, &mut first, key.as_str());
+                string(out, text);
             }
             Value::Json(json) => {
-                name(&mut out, &mut first, key.as_str());
+                name(out, &mut first, key.as_str());
                 out.extend_from_slice(json.as_bytes());
             }
             Value::Bytes(_) => {}
@@ -78,15 +129,13 @@ fn to_json(path: &RecordPath, version: Version, created_at: Timestamp, data: &Re
             if first {
                 out.extend_from_slice(br#","binary":{"#);
             }
-            name(&mut out, &mut first, key.as_str());
-            base64(&mut out, bytes);
+            name(out, &mut first, key.as_str());
+            base64(out, bytes);
         }
     }
     if !first {
         out.push(b'}');
     }
-    out.push(b'}');
-    out
 }
 
 fn name(out: &mut Vec<u8>, first: &mut bool, key: &str) {
@@ -97,7 +146,8 @@ fn name(out: &mut Vec<u8>, first: &mut bool, key: &str) {
     out.push(b':');
 }
 
-fn string(out: &mut Vec<u8>, text: &str) {
+/// A text as JSON.
+pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     // A str into memory always serialises.
     let _ = serde_json::to_writer(out, text);
 }
@@ -121,7 +171,16 @@ mod tests {
 
     fn json(data: &RecordData) -> String {
         let path = RecordPath::parse("shared/x").unwrap();
-        String::from_utf8(to_json(&path, Version::FIRST, Timestamp::UNIX_EPOCH, data).to_vec()).unwrap()
+        let shown = Shown {
+            path: &path,
+            version: Version::FIRST,
+            created_at: Timestamp::UNIX_EPOCH,
+            expires: None,
+            data,
+        };
+        let mut out = Vec::new();
+        shown.write(&mut out);
+        String::from_utf8(out).unwrap()
     }
 
     fn record(data: serde_json::Value, binary: &[(&str, &str)]) -> RecordData {

@@ -126,9 +126,34 @@ mod tests {
         DELETE /api/v1/users/{id}/api-keys/{key} Session
         GET    /api/v1/records/{*path}      Session
         PUT    /api/v1/records/{*path}      Session
+        PATCH  /api/v1/records/{*path}      Session
         DELETE /api/v1/records/{*path}      Session
         GET    /api/v1/versions/{*path}     Session
         GET    /api/v1/consumers/{*path}    Session
+        POST   /api/v1/rollback/{*path}     Session
+        GET    /api/v1/diff/{*path}         Session
+        GET    /api/v1/search               Session
+        POST   /api/v1/batch/read           Session
+        GET    /api/v1/metadata/{*path}     Session
+        PUT    /api/v1/metadata/{*path}     Session
+        PATCH  /api/v1/metadata/{*path}     Session
+        DELETE /api/v1/metadata/{*path}     Session
+        POST   /api/v1/restore/{*path}      Session
+        POST   /api/v1/copy/{*path}         Session
+        POST   /api/v1/move/{*path}         Session
+        POST   /api/v1/wrap/{*path}         Session
+        POST   /api/v1/unwrap               Session
+        POST   /api/v1/unwrap/lookup        Session
+        POST   /api/v1/unwrap/revoke        Session
+        GET    /api/v1/roots                Session
+        PUT    /api/v1/quotas/{*root}       Session
+        DELETE /api/v1/quotas/{*root}       Session
+        POST   /api/v1/shred/{*root}        Session
+        GET    /api/v1/path-settings        Session
+        PUT    /api/v1/path-settings        Session
+        DELETE /api/v1/path-settings        Session
+        PUT    /api/v1/path-settings/{*prefix} Session
+        DELETE /api/v1/path-settings/{*prefix} Session
         GET    /api/v1/users                Session
         POST   /api/v1/users                Session
         GET    /api/v1/users/{id}           Session

@@ -76,6 +76,38 @@ impl AuditCommitter {
         verdict.await.map_err(|_| unavailable("the process is shutting down"))?
     }
 
+    /// Commits the entries of one request in one statement of its own, each confirming what it rests on; answers which were. One round trip.
+    ///
+    /// # Errors
+    /// [`Reason::StoreUnavailable`] if they cannot be committed: then there is no answer to give (R26).
+    pub(super) async fn commit_together(
+        pool: &Pool,
+        entries: &[(AuditEntry, Confirm)],
+        metrics: &Metrics,
+    ) -> Result<Vec<Verdict>> {
+        let rows: Vec<_> = entries.iter().map(|(entry, confirm)| (entry, *confirm)).collect();
+        metrics
+            .audit_batch_rows
+            .observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
+        let timer = metrics.audit_commit_seconds.start_timer();
+        let outcome = match commit_batch(pool, &rows).await {
+            // As in `commit` below.
+            Err(StoreError::Unavailable(_)) => commit_batch(pool, &rows).await,
+            outcome => outcome,
+        };
+        timer.observe_duration();
+        match outcome {
+            Ok(confirmed) => Ok(confirmed
+                .into_iter()
+                .map(|confirmed| if confirmed { Verdict::Confirmed } else { Verdict::Stale })
+                .collect()),
+            Err(error) => {
+                metrics.audit_commit_failures.inc();
+                Err(unavailable("its audit entries cannot be committed").because(error))
+            }
+        }
+    }
+
     /// Runs the committers until the queue is closed; ends only with the process.
     pub(super) async fn run(&self, pool: Pool, metrics: Metrics) {
         let committers =

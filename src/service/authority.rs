@@ -14,20 +14,35 @@ use crate::domain::path::{PathPrefix, RecordPath};
 use crate::domain::policy::{
     Because, Capability, Decision, Effect, PolicyDocument, PolicySnapshot, Rule, StoredPolicy, Subject,
 };
+use crate::domain::record::{PathSettings, Retention};
 use crate::domain::root::RootPath;
-use crate::store::{Pool, clusters, policies};
+use crate::store::{Pool, clusters, path_settings, policies, roots};
 
-/// Policies and cluster prefixes as of one epoch.
+/// Policies, cluster prefixes, shredded roots and settings of prefixes as of one epoch.
 pub(super) struct Ruling {
     pub(super) snapshot: PolicySnapshot,
     pub(super) epoch: i64,
     prefixes: BTreeSet<String>,
+    shredded: BTreeSet<String>,
+    path_settings: PathSettings,
 }
 
 impl Ruling {
     /// The root that a path belongs to.
     pub(super) fn root_of(&self, path: &RecordPath) -> Result<RootPath> {
-        RootPath::of(path, &self.prefixes).map_err(|error| Error::new(Reason::InvalidPath, error.to_string()))
+        let root =
+            RootPath::of(path, &self.prefixes).map_err(|error| Error::new(Reason::InvalidPath, error.to_string()))?;
+        if self.shredded.contains(root.as_str()) {
+            let message =
+                "this root was shredded: its keys and records are gone for good, and nothing is stored there again";
+            return Err(Error::new(Reason::RootShredded, message));
+        }
+        Ok(root)
+    }
+
+    /// What holds for the versions of a record under what its prefixes ask.
+    pub(super) fn retention(&self, path: &RecordPath, own: Retention) -> Retention {
+        own.within(self.path_settings.of(path))
     }
 
     /// Decides, and counts the decision.
@@ -121,13 +136,20 @@ pub(super) async fn stored(pool: &Pool) -> Result<(i64, Vec<StoredPolicy>)> {
 }
 
 async fn load(pool: &Pool, metrics: &Metrics) -> Result<Ruling> {
-    // Prefixes first: whoever adds one raises the epoch, so prefixes are never newer than the epoch they are used with.
+    // The epoch first: what is read after it may be newer, and then whatever rests on it is not confirmed and is decided anew.
+    let (epoch, stored) = stored(pool).await?;
     let prefixes = clusters::prefixes(pool)
         .await
         .map_err(store_failed)?
         .into_iter()
         .collect();
-    let (epoch, stored) = stored(pool).await?;
+    let shredded = roots::shredded(pool).await.map_err(store_failed)?.into_iter().collect();
+    let path_settings = path_settings::all(pool)
+        .await
+        .map_err(store_failed)?
+        .into_iter()
+        .map(|row| (row.prefix, row.retention))
+        .collect();
     metrics.policies.set(i64::try_from(stored.len()).unwrap_or(i64::MAX));
     let snapshot = PolicySnapshot::compile(epoch, stored);
     metrics
@@ -140,6 +162,8 @@ async fn load(pool: &Pool, metrics: &Metrics) -> Result<Ruling> {
         snapshot,
         epoch,
         prefixes,
+        shredded,
+        path_settings: PathSettings::new(path_settings),
     })
 }
 

@@ -78,6 +78,18 @@ pub enum Reason {
     VersionGone,
     /// Check-and-set expected another version.
     CheckAndSetFailed,
+    /// Writes here have to say which version they follow.
+    CasRequired,
+    /// The whole record is deleted; it is restored or removed for good before it is written again.
+    RecordDeleted,
+    /// The root holds as much as its quota lets it.
+    QuotaExceeded,
+    /// The root is written more often than its quota lets it.
+    WriteRateExceeded,
+    /// The keys of the root are gone.
+    RootShredded,
+    /// The token for a wrapped value was used, is past its end, or is not ours.
+    WrapGone,
     /// A resource feeds the record; it is written there.
     ManagedByResource,
     /// The root belongs to an earlier namespace of the same name (R40).
@@ -140,6 +152,12 @@ impl Reason {
             Self::PathNotFound => "PathNotFound",
             Self::VersionGone => "VersionGone",
             Self::CheckAndSetFailed => "CheckAndSetFailed",
+            Self::CasRequired => "CasRequired",
+            Self::RecordDeleted => "RecordDeleted",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::WriteRateExceeded => "WriteRateExceeded",
+            Self::RootShredded => "RootShredded",
+            Self::WrapGone => "WrapGone",
             Self::ManagedByResource => "ManagedByResource",
             Self::RootOrphaned => "RootOrphaned",
             Self::ClusterMismatch => "ClusterMismatch",

@@ -120,7 +120,7 @@ impl Vault {
             match change.kind {
                 ChangeKind::Record => {
                     if let Ok(path) = RecordPath::parse(&change.subject) {
-                        self.cache.forget(&path);
+                        self.cache.changed(&path);
                     }
                 }
                 ChangeKind::Policy | ChangeKind::Root => policies = true,

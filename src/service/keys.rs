@@ -111,9 +111,29 @@ impl Lineages {
         Ok(row.id)
     }
 
-    /// Drops what is remembered of roots: one was bound, adopted or shredded elsewhere.
+    /// Drops what is remembered of roots and their keys: one was bound, adopted or shredded elsewhere.
     pub(super) fn forget_roots(&self) {
         lock(&self.roots).clear();
+        lock(&self.active).retain(|(root, _), _| *root == SYSTEM_ROOT);
+        self.ring.forget();
+    }
+
+    /// Wraps the data key of a version anew for another place; the value that it opens is not touched. The key must open exactly where it is
+    /// said to be from (R38).
+    ///
+    /// # Errors
+    /// [`Reason::KeyUnavailable`] if it does not, and those of the store.
+    pub(super) async fn rewrap(
+        &self,
+        from: &RecordContext<'_>,
+        to: &RecordContext<'_>,
+        wrapped_dek: &[u8],
+    ) -> Result<Vec<u8>> {
+        let kek_id = envelope::kek_id(wrapped_dek).ok_or_else(unreadable)?;
+        let kek = self.kek(kek_id, from.root_id).await?;
+        let dek = envelope::unwrap_dek(&kek, from, wrapped_dek).map_err(|error| unreadable().because(error))?;
+        let kek = self.use_active(to.root_id, Purpose::Data).await?;
+        envelope::wrap_dek(&kek, to, &dek).map_err(Error::internal)
     }
 
     /// Seals plaintext with a fresh data key under the root's newest key.
@@ -144,12 +164,6 @@ impl Lineages {
         wrapped_dek: &[u8],
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>> {
-        let unreadable = || {
-            Error::new(
-                Reason::KeyUnavailable,
-                "the stored value does not open: it was changed or moved outside the vault, or its key is gone; the log has more",
-            )
-        };
         let kek_id = envelope::kek_id(wrapped_dek).ok_or_else(unreadable)?;
         let kek = self.kek(kek_id, context.root_id).await?;
         envelope::open_record(&kek, context, wrapped_dek, ciphertext).map_err(|error| unreadable().because(error))
@@ -257,6 +271,13 @@ impl Lineages {
             .map_err(store_failed)?;
         newest.ok_or_else(|| Error::internal("a key that was just made is gone"))
     }
+}
+
+fn unreadable() -> Error {
+    Error::new(
+        Reason::KeyUnavailable,
+        "the stored value does not open: it was changed or moved outside the vault, or its key is gone; the log has more",
+    )
 }
 
 fn misplaced() -> Error {

@@ -40,6 +40,7 @@ pub struct Metrics {
     pub(super) job_runs: IntCounterVec,
     pub(super) job_last_success: GaugeVec,
     pub(super) maintenance: IntGauge,
+    pub(super) records_expiring: GaugeVec,
 }
 
 impl Metrics {
@@ -194,6 +195,11 @@ impl Metrics {
             maintenance: gauge(
                 "aether_vault_maintenance",
                 "1 while the vault is read-only, as this process knows it.",
+            )?,
+            records_expiring: gauges(
+                "aether_vault_records_expiring",
+                "Records that say when their values end, by how soon that is.",
+                &["within"],
             )?,
         })
     }

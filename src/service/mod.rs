@@ -21,6 +21,7 @@ pub mod policies;
 pub mod records;
 mod recovery;
 mod reviewer;
+pub mod roots;
 pub mod sinks;
 pub mod system;
 mod upkeep;

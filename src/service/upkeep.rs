@@ -63,6 +63,6 @@ impl Vault {
         login_challenges::prune(&self.pool).await.map_err(store_failed)?;
         login_attempts::prune(&self.pool).await.map_err(store_failed)?;
         one_time_tokens::prune(&self.pool).await.map_err(store_failed)?;
-        Ok(())
+        self.clear_records().await
     }
 }

@@ -27,6 +27,7 @@ use super::metrics::Metrics;
 use super::noise::NoiseCounter;
 use super::policies::Policies;
 use super::records::Records;
+use super::roots::Roots;
 use super::system::{LiveConfig, System};
 use super::users::Users;
 use crate::crypto::keyring::Keyring;
@@ -60,6 +61,8 @@ pub struct VaultConfig {
     pub api_key_max_ttl: Duration,
     /// How workloads log in.
     pub workloads: WorkloadSettings,
+    /// How long a deleted record, or a version whose time has come, can be brought back.
+    pub deleted_retention: Duration,
     /// Bytes of ciphertext kept at hand.
     pub cache_bytes: u64,
     /// How the audit log is kept.
@@ -83,6 +86,7 @@ pub struct Vault {
     pub(super) api_key_max_ttl: Duration,
     pub(super) key_use: KeyUse,
     pub(super) workloads: Workloads,
+    pub(super) deleted_retention: Duration,
     pub(super) bindings: Cache<String, Arc<str>>,
     pub(super) audit: AuditCommitter,
     pub(super) feed: Feed,
@@ -125,6 +129,7 @@ impl Vault {
             second_factor,
             api_key_max_ttl,
             workloads,
+            deleted_retention,
             cache_bytes,
             audit: audit_settings,
             metrics,
@@ -152,6 +157,7 @@ impl Vault {
             api_key_max_ttl,
             key_use: KeyUse::new(),
             workloads: Workloads::new(workloads),
+            deleted_retention,
             bindings: Cache::new(CACHED_BINDINGS),
             audit: AuditCommitter::new(),
             feed: Feed::new(),
@@ -224,6 +230,12 @@ impl Vault {
     #[must_use]
     pub fn records(&self) -> Records<'_> {
         Records::new(self)
+    }
+
+    /// Use cases on roots: quotas, shredding, and what prefixes ask of records.
+    #[must_use]
+    pub fn roots(&self) -> Roots<'_> {
+        Roots::new(self)
     }
 
     /// Use cases on policies.

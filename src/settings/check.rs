@@ -129,6 +129,12 @@ impl Settings {
             &seconds(3650 * 86_400),
         );
         problems.range(
+            "records.deleted_retention",
+            &self.records.deleted_retention,
+            &seconds(3600),
+            &seconds(3650 * 86_400),
+        );
+        problems.range(
             "auth.kubernetes.session_ttl",
             &auth.kubernetes.session_ttl,
             &seconds(60),

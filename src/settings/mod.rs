@@ -59,6 +59,8 @@ pub struct Settings {
     pub cache: Cache,
     /// The audit log.
     pub audit: Audit,
+    /// Records.
+    pub records: Records,
     /// The Kubernetes controller.
     pub controller: Controller,
     /// The log.
@@ -269,6 +271,22 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9200)),
+        }
+    }
+}
+
+/// Records.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Records {
+    /// How long a deleted record, or a version whose time has come, can be brought back: 1h to 3650d.
+    pub deleted_retention: HumanDuration,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self {
+            deleted_retention: HumanDuration::from_secs(30 * 86_400),
         }
     }
 }

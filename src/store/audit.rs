@@ -1,5 +1,6 @@
 //! Audit entries: added in the transaction of a mutation, or in batches that confirm the reads they stand for.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Tx;
@@ -22,6 +23,8 @@ pub struct Bearer {
 pub struct Confirm {
     /// The record is still at this revision.
     pub record: Option<(Uuid, i64)>,
+    /// The time has not come yet, by the database's clock.
+    pub until: Option<Timestamp>,
     /// The credential still holds.
     pub bearer: Bearer,
     /// The policies are those that decided.
@@ -125,21 +128,27 @@ pub async fn commit_batch(
         .map(|(_, c)| c.bearer.api_key.map(|(_, revision)| revision))
         .collect();
     let epochs: Vec<Option<i64>> = batch.iter().map(|(_, c)| c.policy_epoch).collect();
+    let untils: Vec<Option<i64>> = batch
+        .iter()
+        .map(|(_, c)| c.until.map(Timestamp::as_microsecond))
+        .collect();
     let confirmed = sqlx::query_scalar!(
         r#"WITH confirmed AS MATERIALIZED (
              SELECT b.*
              FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
                          $9::text[], $10::text[], $11::text[], $12::int[], $13::text[], $14::text[], $15::text[], $16::bigint[],
-                         $17::uuid[], $18::bigint[], $19::uuid[], $20::bigint[], $21::uuid[], $22::bigint[]) WITH ORDINALITY
+                         $17::uuid[], $18::bigint[], $19::uuid[], $20::bigint[], $21::uuid[], $22::bigint[], $23::bigint[])
+                  WITH ORDINALITY
                   AS b(request_id, actor_kind, actor_id, actor_name, door, action, resource, version,
                        decision, reason, policy, rule, client, user_agent, origin_uid, origin_generation,
-                       record_id, revision, session_id, epoch, api_key_id, api_key_revision, n)
+                       record_id, revision, session_id, epoch, api_key_id, api_key_revision, until, n)
              WHERE (b.record_id IS NULL OR EXISTS (SELECT FROM secrets s WHERE s.id = b.record_id AND s.revision = b.revision))
                AND (b.session_id IS NULL OR EXISTS (SELECT FROM sessions x
                     WHERE x.id = b.session_id AND x.revoked_at IS NULL AND x.expires_at > now()))
                AND (b.api_key_id IS NULL OR EXISTS (SELECT FROM api_keys k
                     WHERE k.id = b.api_key_id AND k.revision = b.api_key_revision AND k.revoked_at IS NULL AND k.expires_at > now()))
                AND (b.epoch IS NULL OR b.epoch = (SELECT epoch FROM policy_epoch))
+               AND (b.until IS NULL OR b.until > extract(epoch FROM now()) * 1000000)
            ), written AS (
              INSERT INTO audit_entries (request_id, actor_kind, actor_id, actor_name, door, action, resource, version, decision,
                                         reason, policy, rule, client, user_agent, origin_uid, origin_generation)
@@ -170,6 +179,7 @@ pub async fn commit_batch(
         &epochs as &[Option<i64>],
         &api_keys as &[Option<Uuid>],
         &key_revisions as &[Option<i64>],
+        &untils as &[Option<i64>],
     )
     .fetch_all(executor)
     .await?;

@@ -48,14 +48,14 @@ pub async fn delete(tx: &mut Tx<'_>, id: Uuid, versions: &[i64]) -> StoreResult<
     .await?)
 }
 
-/// Brings soft-deleted versions back; answers which.
+/// Brings soft-deleted versions back, those too whose time had come; answers which.
 ///
 /// # Errors
 /// [`super::StoreError`].
 pub async fn undelete(tx: &mut Tx<'_>, id: Uuid, versions: &[i64]) -> StoreResult<Vec<i64>> {
     Ok(sqlx::query_scalar!(
-        "UPDATE secret_versions SET state = 'live', deleted_at = NULL
-         WHERE secret_id = $1 AND version = ANY ($2) AND state = 'deleted' RETURNING version",
+        "UPDATE secret_versions SET state = 'live', deleted_at = NULL, delete_at = NULL
+         WHERE secret_id = $1 AND version = ANY ($2) AND version_state(state, delete_at, NULL) = 'deleted' RETURNING version",
         id,
         versions,
     )
@@ -76,4 +76,94 @@ pub async fn destroy(tx: &mut Tx<'_>, id: Uuid, versions: &[i64]) -> StoreResult
     )
     .fetch_all(&mut **tx)
     .await?)
+}
+
+/// Deletes the whole record, so that it can be restored.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn delete_record(tx: &mut Tx<'_>, id: Uuid) -> StoreResult<()> {
+    sqlx::query!(
+        "UPDATE secrets SET deleted_at = now() WHERE id = $1 AND deleted_at IS NULL",
+        id
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Restores a record that was deleted.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn restore_record(tx: &mut Tx<'_>, id: Uuid) -> StoreResult<()> {
+    sqlx::query!("UPDATE secrets SET deleted_at = NULL WHERE id = $1", id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Removes a record for good, with all that is known of it.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn purge_record(tx: &mut Tx<'_>, id: Uuid) -> StoreResult<()> {
+    sqlx::query!("DELETE FROM secrets WHERE id = $1", id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Says which resource feeds the record, or that none does.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn manage(tx: &mut Tx<'_>, id: Uuid, manager: Option<&str>) -> StoreResult<()> {
+    sqlx::query!("UPDATE secrets SET managed_by = $2 WHERE id = $1", id, manager)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Removes for good what was deleted longer than `seconds` ago, at most `limit` records; answers their paths.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn purge_deleted(tx: &mut Tx<'_>, seconds: f64, limit: i64) -> StoreResult<Vec<String>> {
+    Ok(sqlx::query_scalar!(
+        "DELETE FROM secrets WHERE id IN (
+             SELECT id FROM secrets WHERE deleted_at < now() - make_interval(secs => $1)
+             ORDER BY deleted_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+         RETURNING path",
+        seconds,
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// Destroys versions whose time came longer than `seconds` ago, at most `limit`; answers the paths and versions.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn destroy_overdue(tx: &mut Tx<'_>, seconds: f64, limit: i64) -> StoreResult<Vec<(String, i64)>> {
+    let rows = sqlx::query!(
+        "WITH due AS (
+             SELECT v.secret_id, v.version FROM secret_versions v JOIN secrets s ON s.id = v.secret_id
+             WHERE v.delete_at < now() - make_interval(secs => $1) AND v.state <> 'destroyed'
+             ORDER BY v.delete_at LIMIT $2 FOR UPDATE OF s SKIP LOCKED
+         ), raised AS (
+             UPDATE secrets SET revision = revision + 1 WHERE id IN (SELECT secret_id FROM due) RETURNING id, path
+         ), destroyed AS (
+             UPDATE secret_versions v
+             SET state = 'destroyed', wrapped_dek = NULL, ciphertext = NULL, deleted_at = COALESCE(v.deleted_at, v.delete_at)
+             FROM due WHERE v.secret_id = due.secret_id AND v.version = due.version RETURNING v.secret_id, v.version
+         )
+         SELECT r.path, d.version FROM destroyed d JOIN raised r ON r.id = d.secret_id ORDER BY r.path, d.version",
+        seconds,
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.path, row.version)).collect())
 }

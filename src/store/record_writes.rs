@@ -23,8 +23,14 @@ pub struct NewVersion<'a> {
     pub path: &'a RecordPath,
     /// The version that this write makes.
     pub version: Version,
+    /// The record's revision that the write follows; absent for its first version.
+    pub revision: Option<i64>,
     /// Versions to keep.
-    pub max_versions: i64,
+    pub kept: i64,
+    /// Seconds after which the version counts as deleted.
+    pub delete_after: Option<i64>,
+    /// The resource that feeds the record from now on, if it is one that writes.
+    pub manager: Option<&'a str>,
     /// The wrapped data key.
     pub wrapped_dek: &'a [u8],
     /// The encrypted values.
@@ -44,6 +50,8 @@ pub struct WrittenRow {
     pub at: Timestamp,
     /// The record's revision after it.
     pub revision: i64,
+    /// From when on the version counts as deleted.
+    pub delete_at: Option<Timestamp>,
 }
 
 /// Writes a record's first version. `None` if it exists, or if what the decision rested on no longer holds. One round trip.
@@ -54,7 +62,7 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
     let entry = new.entry;
     let row = sqlx::query!(
         r#"WITH record AS (
-             INSERT INTO secrets (id, root_id, path, current_version, max_versions)
+             INSERT INTO secrets (id, root_id, path, current_version, managed_by)
              SELECT $1, $2, $3, $4, $5
              WHERE EXISTS (SELECT FROM policy_epoch WHERE epoch = $9)
                AND EXISTS (SELECT FROM roots WHERE id = $2 AND state = 'active')
@@ -65,7 +73,9 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
              ON CONFLICT ON CONSTRAINT secrets_path_key DO NOTHING
              RETURNING id, revision, created_at
            ), version AS (
-             INSERT INTO secret_versions (secret_id, version, wrapped_dek, ciphertext) SELECT id, $4, $6, $7 FROM record
+             INSERT INTO secret_versions (secret_id, version, wrapped_dek, ciphertext, delete_at)
+             SELECT id, $4, $6, $7, now() + make_interval(secs => $26::bigint::double precision) FROM record
+             RETURNING delete_at
            ), audit AS (
              INSERT INTO audit_entries (request_id, actor_kind, actor_id, actor_name, door, action, resource, version, decision,
                                         reason, policy, rule, client, user_agent, origin_uid, origin_generation)
@@ -73,12 +83,13 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
            ), change AS (
              INSERT INTO changes (kind, subject) SELECT 'record', $3 FROM record
            )
-           SELECT revision, created_at AS "at: jiff_sqlx::Timestamp" FROM record"#,
+           SELECT r.revision, r.created_at AS "at: jiff_sqlx::Timestamp", v.delete_at AS "delete_at: jiff_sqlx::Timestamp"
+           FROM record r, version v"#,
         new.record_id,
         new.root_id,
         new.path.as_str(),
         new.version.number(),
-        new.max_versions,
+        new.manager,
         new.wrapped_dek,
         new.ciphertext,
         new.bearer.session,
@@ -99,17 +110,19 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         entry.origin_generation,
         new.bearer.api_key.map(|(id, _)| id),
         new.bearer.api_key.map(|(_, revision)| revision),
+        new.delete_after,
     )
     .fetch_optional(pool)
     .await?;
     Ok(row.map(|row| WrittenRow {
         at: row.at.to_jiff(),
         revision: row.revision,
+        delete_at: row.delete_at.map(jiff_sqlx::Timestamp::to_jiff),
     }))
 }
 
-/// Writes a further version over `new.version - 1`, and drops versions beyond those kept. `None` if another version is current, or
-/// if what the decision rested on no longer holds. One round trip.
+/// Writes a further version over `new.version - 1`, and drops versions beyond those kept. `None` if the record is at another revision, so
+/// that what it says of its versions is what the write went by, or if what the decision rested on no longer holds. One round trip.
 ///
 /// # Errors
 /// [`super::StoreError`].
@@ -117,8 +130,8 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
     let entry = new.entry;
     let row = sqlx::query!(
         r#"WITH record AS (
-             UPDATE secrets SET current_version = $4, revision = revision + 1, updated_at = now()
-             WHERE id = $1 AND root_id = $2 AND path = $3 AND current_version = $4::bigint - 1
+             UPDATE secrets SET current_version = $4, revision = revision + 1, updated_at = now(), managed_by = COALESCE($28, managed_by)
+             WHERE id = $1 AND root_id = $2 AND path = $3 AND current_version = $4::bigint - 1 AND revision = $27
                AND EXISTS (SELECT FROM policy_epoch WHERE epoch = $9)
                AND EXISTS (SELECT FROM roots WHERE id = $2 AND state = 'active')
                AND ($8::uuid IS NULL OR EXISTS (SELECT FROM sessions x
@@ -127,7 +140,9 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
                     WHERE k.id = $24 AND k.revision = $25 AND k.revoked_at IS NULL AND k.expires_at > now()))
              RETURNING id, revision, updated_at
            ), version AS (
-             INSERT INTO secret_versions (secret_id, version, wrapped_dek, ciphertext) SELECT id, $4, $6, $7 FROM record
+             INSERT INTO secret_versions (secret_id, version, wrapped_dek, ciphertext, delete_at)
+             SELECT id, $4, $6, $7, now() + make_interval(secs => $26::bigint::double precision) FROM record
+             RETURNING delete_at
            ), pruned AS (
              DELETE FROM secret_versions WHERE secret_id = (SELECT id FROM record) AND version <= $4::bigint - $5::bigint
            ), audit AS (
@@ -137,12 +152,13 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
            ), change AS (
              INSERT INTO changes (kind, subject) SELECT 'record', $3 FROM record
            )
-           SELECT revision, updated_at AS "at: jiff_sqlx::Timestamp" FROM record"#,
+           SELECT r.revision, r.updated_at AS "at: jiff_sqlx::Timestamp", v.delete_at AS "delete_at: jiff_sqlx::Timestamp"
+           FROM record r, version v"#,
         new.record_id,
         new.root_id,
         new.path.as_str(),
         new.version.number(),
-        new.max_versions,
+        new.kept,
         new.wrapped_dek,
         new.ciphertext,
         new.bearer.session,
@@ -163,11 +179,15 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         entry.origin_generation,
         new.bearer.api_key.map(|(id, _)| id),
         new.bearer.api_key.map(|(_, revision)| revision),
+        new.delete_after,
+        new.revision,
+        new.manager,
     )
     .fetch_optional(pool)
     .await?;
     Ok(row.map(|row| WrittenRow {
         at: row.at.to_jiff(),
         revision: row.revision,
+        delete_at: row.delete_at.map(jiff_sqlx::Timestamp::to_jiff),
     }))
 }

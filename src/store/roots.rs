@@ -92,6 +92,59 @@ pub async fn adopt(tx: &mut Tx<'_>, path: &str, namespace_uid: &str) -> StoreRes
     Ok(done.rows_affected() == 1)
 }
 
+/// The paths of roots whose keys are gone.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn shredded(pool: &Pool) -> StoreResult<Vec<String>> {
+    Ok(
+        sqlx::query_scalar!("SELECT path FROM roots WHERE state = 'shredded' ORDER BY path")
+            .fetch_all(pool)
+            .await?,
+    )
+}
+
+/// Removes the keys of a root and whatever waits to be unwrapped; its records do not open from then on. Answers its id, or `None` if there is no
+/// such root.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn shred(tx: &mut Tx<'_>, path: &str) -> StoreResult<Option<Uuid>> {
+    let id = sqlx::query_scalar!(
+        "UPDATE roots SET state = 'shredded' WHERE path = $1 AND kind <> 'system' RETURNING id",
+        path
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(id) = id else { return Ok(None) };
+    sqlx::query!("DELETE FROM keks WHERE root_id = $1", id)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query!("DELETE FROM wraps WHERE root_id = $1", id)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query!("DELETE FROM root_quotas WHERE root_id = $1", id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(Some(id))
+}
+
+/// Removes records of shredded roots, which nothing opens any more; at most `limit`. Answers how many.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn purge_shredded(pool: &Pool, limit: i64) -> StoreResult<u64> {
+    let done = sqlx::query!(
+        "DELETE FROM secrets WHERE id IN (
+             SELECT s.id FROM roots r JOIN secrets s ON s.root_id = r.id WHERE r.state = 'shredded'
+             LIMIT $1 FOR UPDATE OF s SKIP LOCKED)",
+        limit
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Holds a namespace's root for a transaction as long as it belongs to the namespace with this uid; `false` if it does not.
 ///
 /// # Errors

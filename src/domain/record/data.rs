@@ -147,7 +147,6 @@ impl RecordData {
         data: serde_json::Map<String, serde_json::Value>,
         binary: BTreeMap<String, String>,
     ) -> Result<Self, DataError> {
-        use base64::Engine as _;
         if data.len().saturating_add(binary.len()) > MAX_KEYS {
             return Err(DataError::TooManyKeys);
         }
@@ -164,11 +163,8 @@ impl RecordData {
         }
         for (key, text) in binary {
             let key = KeyName::parse(key)?;
-            let text = Zeroizing::new(text);
-            let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(text.as_bytes()) else {
-                return Err(DataError::BadBase64(key));
-            };
-            if map.insert(key.clone(), Value::Bytes(Zeroizing::new(bytes))).is_some() {
+            let bytes = decode_base64(&key, text)?;
+            if map.insert(key.clone(), Value::Bytes(bytes)).is_some() {
                 return Err(DataError::KeyTwice(key));
             }
         }
@@ -205,7 +201,18 @@ impl RecordData {
     }
 }
 
-fn depth(value: &serde_json::Value) -> usize {
+/// Decodes standard base64, and wipes the text.
+pub(super) fn decode_base64(key: &KeyName, text: String) -> Result<Zeroizing<Vec<u8>>, DataError> {
+    use base64::Engine as _;
+    let text = Zeroizing::new(text);
+    base64::engine::general_purpose::STANDARD
+        .decode(text.as_bytes())
+        .map(Zeroizing::new)
+        .map_err(|_| DataError::BadBase64(key.clone()))
+}
+
+/// Levels of arrays and objects; a plain value has none.
+pub(super) fn depth(value: &serde_json::Value) -> usize {
     match value {
         serde_json::Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         serde_json::Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),

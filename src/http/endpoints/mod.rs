@@ -8,6 +8,8 @@ mod api_key_view;
 mod audit_entries;
 mod audit_export;
 mod audit_proof;
+mod batch_read;
+mod compare;
 mod consumers;
 mod group;
 mod group_members;
@@ -18,8 +20,11 @@ mod login_kubernetes;
 mod logout;
 mod me;
 mod me_capabilities;
+mod metadata;
+mod metadata_view;
 mod openapi;
 mod password;
+mod path_settings;
 mod policy_delete;
 mod policy_explain;
 mod policy_list;
@@ -27,18 +32,24 @@ mod policy_preview;
 mod policy_read;
 mod policy_write;
 mod record_delete;
+mod record_patch;
 mod record_read;
 mod record_write;
 mod refresh;
 mod report_access;
+mod rollback;
+mod roots;
+mod search;
 mod session_tokens;
 mod system;
+mod transfer;
 mod user;
 mod user_create;
 mod user_list;
 mod user_view;
 mod version_changes;
 mod versions;
+mod wrap;
 
 use super::routes::Endpoint;
 
@@ -61,10 +72,20 @@ pub(super) fn all() -> Vec<Endpoint> {
         vec![
             record_read::endpoint(),
             record_write::endpoint(),
+            record_patch::endpoint(),
             record_delete::endpoint(),
             versions::endpoint(),
             consumers::endpoint(),
+            rollback::endpoint(),
+            compare::endpoint(),
+            search::endpoint(),
+            batch_read::endpoint(),
         ],
+        metadata::endpoints(),
+        transfer::endpoints(),
+        wrap::endpoints(),
+        roots::endpoints(),
+        path_settings::endpoints(),
         vec![user_list::endpoint(), user_create::endpoint()],
         user::endpoints(),
         group::endpoints(),

@@ -49,5 +49,5 @@ async fn read(
         .records()
         .read(&ctx, &path, parameters.version.map(|wanted| wanted.0))
         .await?;
-    Ok(record_view::answer(&path, &record))
+    Ok(record_view::answer(&path, &record, ctx.now()))
 }

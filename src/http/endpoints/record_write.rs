@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::path::RecordPath;
-use crate::domain::record::{Expect, RecordData, Version};
+use crate::domain::record::{DataError, Expect, RecordData, Version};
 use crate::http::body::{Form, Json};
 use crate::http::openapi::Operation;
 use crate::http::precondition::precondition;
@@ -53,7 +53,7 @@ impl Form for RecordForm {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "WrittenVersion")]
 #[serde(rename_all = "camelCase")]
-struct WrittenView<'a> {
+pub(super) struct WrittenView<'a> {
     path: &'a str,
     version: Version,
     created_at: Timestamp,
@@ -68,22 +68,14 @@ async fn write(
     Json(form): Json<RecordForm>,
 ) -> Result<Response> {
     let precondition = precondition(&headers)?;
-    let expect = match (form.cas, precondition) {
-        (Some(_), Some(_)) => return Err(invalid("send 'cas' or a precondition header, not both")),
-        (cas, None) => Expect::from_cas(cas)
-            .map_err(|_| invalid("'cas' is 0 for a new record, or the version that the write follows"))?,
-        (None, Some(expect)) => expect,
-    };
+    let expect = expect_of(form.cas, precondition)?;
     let data = record(form)?;
-    let written =
-        api.vault()
-            .records()
-            .write(&ctx, &path, &data, expect)
-            .await
-            .map_err(|error| match precondition {
-                Some(_) => Problem::of_precondition(error),
-                None => Problem::from(error),
-            })?;
+    let written = api
+        .vault()
+        .records()
+        .write(&ctx, &path, &data, expect)
+        .await
+        .map_err(|error| Problem::of_write(error, precondition))?;
     Ok(answer(&path, written.version, written.created_at))
 }
 
@@ -96,18 +88,30 @@ fn record(form: RecordForm) -> Result<RecordData> {
     }
     let data = form.data.unwrap_or_default().0.into_iter().collect();
     let binary = form.binary.unwrap_or_default().0;
-    RecordData::from_json(data, binary).map_err(|error| {
-        use crate::domain::record::DataError::{TooLarge, TooManyKeys};
-        let reason = if matches!(error, TooLarge | TooManyKeys) {
-            Reason::TooLarge
-        } else {
-            Reason::InvalidRecord
-        };
-        Problem::new(reason, error.to_string())
-    })
+    RecordData::from_json(data, binary).map_err(|error| bad_data(&error))
 }
 
-fn answer(path: &RecordPath, version: Version, created_at: Timestamp) -> Response {
+/// What a write expects, by `cas` or by a header.
+pub(super) fn expect_of(cas: Option<i64>, precondition: Option<Expect>) -> Result<Expect> {
+    match (cas, precondition) {
+        (Some(_), Some(_)) => Err(invalid("send 'cas' or a precondition header, not both")),
+        (cas, None) => Expect::from_cas(cas)
+            .map_err(|_| invalid("'cas' is 0 for a new record, or the version that the write follows")),
+        (None, Some(expect)) => Ok(expect),
+    }
+}
+
+/// The problem of data that is no record.
+pub(super) fn bad_data(error: &DataError) -> Problem {
+    let reason = match error {
+        DataError::TooLarge | DataError::TooManyKeys => Reason::TooLarge,
+        _ => Reason::InvalidRecord,
+    };
+    Problem::new(reason, error.to_string())
+}
+
+/// The answer to a write.
+pub(super) fn answer(path: &RecordPath, version: Version, created_at: Timestamp) -> Response {
     let view = axum::Json(WrittenView {
         path: path.as_str(),
         version,

@@ -111,6 +111,7 @@ impl Records<'_> {
                 record: Some((record.id, record.revision)),
                 bearer: ctx.bearer(),
                 policy_epoch: Some(ruling.epoch),
+                ..Confirm::default()
             };
             match self.vault.audit.commit(entry, confirm).await? {
                 Verdict::Confirmed => {

@@ -65,9 +65,9 @@ impl Records<'_> {
             let ruling = self.vault.authority.ruling();
             let page = self.scan(ctx, prefix, options, &ruling).await?;
             let confirm = Confirm {
-                record: None,
                 bearer: ctx.bearer(),
                 policy_epoch: Some(ruling.epoch),
+                ..Confirm::default()
             };
             match self
                 .vault

@@ -3,19 +3,31 @@
 //! Each authorises before it looks anything up, rests on what it read from memory, and is confirmed by the commit that carries its
 //! audit entry. What was not confirmed is decided and read anew, a few times at most.
 
+mod alter;
+mod batch;
+mod clear;
+mod compare;
 mod consumers;
 mod list;
+mod managed;
+mod metadata;
 mod read;
-mod states;
+mod search;
+mod transfer;
+mod wrap;
 mod write;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use compare::Compared;
 pub use consumers::{CarriedVersion, Consumer, ConsumerWorkload, Consumers};
 pub use list::{ListItem, ListOptions, Page};
+pub use metadata::{MetadataRow, RecordMetadata};
 pub use read::{ReadRecord, VersionInfo};
+pub use search::{SearchOptions, SearchPage};
+pub use wrap::{Unwrapped, WrapInfo, Wrapped};
 pub use write::Written;
 
 use super::Vault;
@@ -94,6 +106,7 @@ impl<'v> Records<'v> {
             record: record.map(|record| (record.id, record.revision)),
             bearer: ctx.bearer(),
             policy_epoch: Some(epoch),
+            ..Confirm::default()
         };
         Ok(match self.vault.audit.commit(entry, confirm).await? {
             Verdict::Confirmed => Some(error),
@@ -122,4 +135,11 @@ fn busy() -> Error {
 
 fn not_found() -> Error {
     Error::new(Reason::PathNotFound, "there is no record at this path")
+}
+
+fn deleted() -> Error {
+    Error::new(
+        Reason::RecordDeleted,
+        "the record is deleted; restore it, or remove it for good, before it is written again",
+    )
 }

@@ -28,6 +28,10 @@ pub struct ReadRecord {
     pub id: uuid::Uuid,
     /// When the version was written.
     pub created_at: Timestamp,
+    /// When the record says that its values stop being of use.
+    pub expires_at: Option<Timestamp>,
+    /// When the version counts as deleted; the commit of the read confirms that this has not come.
+    pub(super) until: Option<Timestamp>,
     /// Keys and values.
     pub data: RecordData,
 }
@@ -41,7 +45,7 @@ pub struct VersionInfo {
     pub state: VersionState,
     /// When it was written.
     pub created_at: Timestamp,
-    /// When it was deleted or destroyed.
+    /// When it was deleted or destroyed, or will count as deleted.
     pub deleted_at: Option<Timestamp>,
 }
 
@@ -93,6 +97,7 @@ impl Records<'_> {
                 Ok(read) => {
                     let confirm = Confirm {
                         record: Some((read.id, read.revision)),
+                        until: read.until,
                         bearer: ctx.bearer(),
                         policy_epoch: Some(ruling.epoch),
                     };
@@ -155,6 +160,7 @@ impl Records<'_> {
                 record: Some((record.id, record.revision)),
                 bearer: ctx.bearer(),
                 policy_epoch: Some(ruling.epoch),
+                ..Confirm::default()
             };
             match self.vault.audit.commit(entry, confirm).await? {
                 Verdict::Confirmed => {
@@ -186,6 +192,10 @@ impl Records<'_> {
                 format!("version {version} {what}; 'versions' lists what can be read"),
             )
         };
+        if record.deleted_at.is_some() {
+            let message = "the record is deleted; 'restore' brings it back as long as it is kept";
+            return Err(Error::new(Reason::VersionGone, message));
+        }
         let Some(version) = &record.version else {
             return Err(gone(
                 asked.unwrap_or(record.current_version),
@@ -197,6 +207,7 @@ impl Records<'_> {
             state,
             sealed,
             created_at,
+            delete_at,
         } = version;
         let sealed = match (state, sealed) {
             (VersionState::Live, Some(sealed)) => sealed,
@@ -219,6 +230,8 @@ impl Records<'_> {
             revision: record.revision,
             id: record.id,
             created_at: *created_at,
+            expires_at: record.expires_at,
+            until: *delete_at,
             data,
         })
     }

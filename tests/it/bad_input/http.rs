@@ -335,7 +335,7 @@ async fn what_is_not_there_is_said_to_be_missing() {
     .await;
     let method = "the Allow header lists the methods that it takes";
     api.refuses(
-        "PATCH /api/v1/records/shared/good",
+        "POST /api/v1/records/shared/good",
         &[],
         "",
         405,

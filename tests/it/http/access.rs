@@ -15,6 +15,7 @@ pub fn filled(route: &str) -> String {
     route
         .replace("{*path}", "shared/smtp")
         .replace("{*prefix}", "shared")
+        .replace("{*root}", "shared")
         .replace("{id}", id)
         .replace("{key}", id)
         .replace("{user}", id)
@@ -122,7 +123,7 @@ async fn what_is_not_there_is_a_problem_too() {
         api.call("GET", "/api/v1/%72ecords/shared/smtp", None).await.problem(),
         (404, "RouteNotFound".into())
     );
-    let answer = api.call("PATCH", "/api/v1/records/shared/smtp", None).await;
+    let answer = api.call("POST", "/api/v1/records/shared/smtp", None).await;
     assert_eq!(answer.problem(), (405, "MethodNotAllowed".into()));
-    assert_eq!(answer.header("allow"), "GET,HEAD,PUT,DELETE");
+    assert_eq!(answer.header("allow"), "GET,HEAD,PUT,PATCH,DELETE");
 }

@@ -44,10 +44,29 @@ async fn r18_bad_paths_are_refused_by_every_route_that_takes_one() {
             ("GET", "consumers", None),
             ("POST", "undelete", Some(json!({"versions": [1]}))),
             ("POST", "destroy", Some(json!({"versions": [1]}))),
+            ("GET", "metadata", None),
+            ("PUT", "metadata", Some(json!({}))),
+            ("DELETE", "metadata", None),
+            ("POST", "restore", None),
+            ("POST", "rollback", Some(json!({"version": 1}))),
+            ("GET", "diff", None),
+            ("POST", "copy", Some(json!({"to": "shared/x"}))),
+            ("POST", "move", Some(json!({"to": "shared/x"}))),
+            ("POST", "wrap", Some(json!({}))),
         ] {
             let answer = api.call(method, &format!("/api/v1/{route}/{path}"), body).await;
             assert_eq!(answer.problem(), (400, "InvalidPath".into()), "{method} {route} {path}");
             assert!(answer.detail().contains(says), "{path}: {}", answer.detail());
+        }
+    }
+    for path in ["a/../b", "a//b", "a%2fb/c", "a"] {
+        for (route, body) in [
+            ("copy/shared/x", json!({"to": path})),
+            ("move/shared/x", json!({"to": path})),
+            ("batch/read", json!({"records": [{"path": path}]})),
+        ] {
+            let answer = api.call("POST", &format!("/api/v1/{route}"), Some(body)).await;
+            assert_eq!(answer.status, 400, "{route} {path}");
         }
     }
     assert_eq!(stored(&api).await, 0);

@@ -55,6 +55,46 @@ async fn r24_canaries_stay_out_of_answers_log_metrics_and_rows() {
         let headers = ["Content-Type: application/json"];
         answers.push(admin.raw(&format!("PUT {path}"), &headers, body.as_bytes()).await);
     }
+    for (line, kind, body) in [
+        (
+            format!("PATCH {path}"),
+            "merge-patch+json",
+            format!(r#"{{"data": {{"k": "{SECRET}"}}, "{SECRET}": 1}}"#),
+        ),
+        (
+            format!("PATCH {path}"),
+            "merge-patch+json",
+            format!(r#"{{"data": {{"k": "{SECRET}"}}}}"#),
+        ),
+        (
+            format!("PATCH {}", path.replace("records", "metadata")),
+            "merge-patch+json",
+            format!(r#"{{"maxVersions": "{SECRET}"}}"#),
+        ),
+        (
+            format!("POST {}", path.replace("records", "copy")),
+            "json",
+            format!(r#"{{"to": "{SECRET}?"}}"#),
+        ),
+        (
+            "POST /api/v1/batch/read".to_owned(),
+            "json",
+            format!(r#"{{"records": [{{"path": "{SECRET}?"}}]}}"#),
+        ),
+        (
+            "POST /api/v1/unwrap".to_owned(),
+            "json",
+            format!(r#"{{"token": "{SECRET}"}}"#),
+        ),
+        (
+            "POST /api/v1/unwrap/lookup".to_owned(),
+            "json",
+            format!(r#"{{"token": "avw_{SECRET}"}}"#),
+        ),
+    ] {
+        let header = format!("Content-Type: application/{kind}");
+        answers.push(admin.raw(&line, &[&header], body.as_bytes()).await);
+    }
     // Well-formed, and refused for another reason.
     let conflict = json!({"data": {"k": SECRET}, "cas": 7});
     answers.push(admin.request(Method::PUT, &path, Some(&conflict)).await.unwrap());
@@ -118,6 +158,30 @@ async fn r24_canaries_stay_out_of_answers_log_metrics_and_rows() {
         "asked for, it is there"
     );
 
+    // Behind a token, used and unused.
+    let wrap = path.replace("records", "wrap");
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let answer = admin.request(Method::POST, &wrap, Some(&json!({}))).await.unwrap().ok();
+        tokens.push(answer.body["token"].as_str().unwrap().to_owned());
+    }
+    let used = admin
+        .request(Method::POST, "/api/v1/unwrap", Some(&json!({"token": tokens[0]})))
+        .await
+        .unwrap()
+        .ok();
+    assert!(used.text.contains(SECRET), "asked for, it is there");
+    let described =
+        json!({"description": IDENTIFIER, "owner": IDENTIFIER, "tags": [IDENTIFIER], "custom": {"k": IDENTIFIER}});
+    let metadata = path.replace("records", "metadata");
+    answers.push(
+        admin
+            .request(Method::PUT, &metadata, Some(&described))
+            .await
+            .unwrap()
+            .ok(),
+    );
+
     for answer in &answers {
         assert_without("an answer", &answer.text, SECRET);
     }
@@ -131,6 +195,7 @@ async fn r24_canaries_stay_out_of_answers_log_metrics_and_rows() {
         assert_without(place, text, SECRET);
         assert_without(place, text, IDENTIFIER);
         assert_without(place, text, admin.token());
+        tokens.iter().for_each(|token| assert_without(place, text, token));
     }
     let rows = "SELECT query_to_xml('SELECT * FROM ' || quote_ident(relname), true, false, '')::text FROM pg_class \
                 WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace ORDER BY relname";
@@ -142,5 +207,8 @@ async fn r24_canaries_stay_out_of_answers_log_metrics_and_rows() {
     for table in &tables {
         assert_without("the database", table, SECRET);
         assert_without("the database", table, admin.token());
+        tokens
+            .iter()
+            .for_each(|token| assert_without("the database", table, token));
     }
 }

@@ -9,6 +9,7 @@ mod client;
 mod credentials;
 mod docs;
 mod groups;
+mod kv2;
 mod leaks;
 mod listener;
 mod login;

@@ -191,3 +191,68 @@ async fn a_record_that_is_not_there_is_404() {
         );
     }
 }
+
+#[tokio::test]
+async fn r35_a_denied_path_answers_alike_on_every_route_whether_or_not_it_exists() {
+    let api = TestApi::new().await;
+    let there = "/api/v1/records/shared/hidden/there";
+    assert_eq!(
+        api.call("PUT", there, Some(json!({"data": {"a": "b"}}))).await.status,
+        201
+    );
+    let deny = json!({"subjects": [{"kind": "Everyone"}], "rules": [{"effect": "deny", "paths": ["shared/hidden/**"],
+        "capabilities": ["list", "read", "create", "update", "delete", "undelete", "destroy"]}]});
+    assert_eq!(api.call("PUT", "/api/v1/policies/hidden", Some(deny)).await.status, 201);
+    for (method, route, body) in [
+        ("GET", "records/PATH", None),
+        ("PUT", "records/PATH", Some(json!({"data": {}}))),
+        ("DELETE", "records/PATH", None),
+        ("GET", "versions/PATH", None),
+        ("POST", "undelete/PATH", Some(json!({"versions": [1]}))),
+        ("POST", "destroy/PATH", Some(json!({"versions": [1]}))),
+        ("GET", "metadata/PATH", None),
+        ("PUT", "metadata/PATH", Some(json!({}))),
+        ("DELETE", "metadata/PATH", None),
+        ("DELETE", "metadata/PATH?permanently=true", None),
+        ("POST", "restore/PATH", None),
+        ("POST", "rollback/PATH", Some(json!({"version": 1}))),
+        ("GET", "diff/PATH?from=1", None),
+        ("POST", "copy/PATH", Some(json!({"to": "shared/x"}))),
+        ("POST", "move/PATH", Some(json!({"to": "shared/x"}))),
+        ("POST", "wrap/PATH", Some(json!({}))),
+        ("POST", "batch/read", Some(json!({"records": [{"path": "PATH"}]}))),
+    ] {
+        let mut answers = Vec::new();
+        for path in ["shared/hidden/there", "shared/hidden/none1"] {
+            let text = |text: &str| text.replace("PATH", path);
+            let body = body
+                .as_ref()
+                .map(|body| serde_json::from_str(&text(&body.to_string())).unwrap());
+            let answer = api.call(method, &format!("/api/v1/{}", text(route)), body).await;
+            let mut told = answer.json();
+            told["requestId"] = json!(null);
+            answers.push((answer.status, told.to_string().replace(path, "PATH")));
+        }
+        assert_eq!(answers[0], answers[1], "{method} {route}");
+        assert!(
+            answers[0].1.contains("PolicyDenied"),
+            "{method} {route}: {}",
+            answers[0].1
+        );
+    }
+    // Nor is it told that a target is taken.
+    assert_eq!(
+        api.call("PUT", "/api/v1/records/shared/x", Some(json!({"data": {}})))
+            .await
+            .status,
+        201
+    );
+    for verb in ["copy", "move"] {
+        for to in ["shared/hidden/there", "shared/hidden/none"] {
+            let answer = api
+                .call("POST", &format!("/api/v1/{verb}/shared/x"), Some(json!({"to": to})))
+                .await;
+            assert_eq!(answer.problem(), (403, "PolicyDenied".into()), "{verb} to {to}");
+        }
+    }
+}

@@ -6,10 +6,10 @@ use aether_vault::domain::actor::NamespaceName;
 use aether_vault::domain::generate::GenerateSpec;
 use aether_vault::domain::path::PathPrefix;
 use aether_vault::domain::policy::{Capability, Effect, PolicyDocument, Rule, Subject};
-use aether_vault::domain::record::{Expect, KeyName};
+use aether_vault::domain::record::{Expect, KeyName, VersionState};
 use aether_vault::service::LocalDoor;
 use aether_vault::service::context::ResourceOrigin;
-use aether_vault::service::door::{Asker, PolicyResource, RecordRef, SyncRow, VaultDoor as _};
+use aether_vault::service::door::{Asker, Inspection, PolicyResource, RecordRef, SyncRow, VaultDoor as _};
 use aether_vault::service::error::Reason;
 
 use crate::support::database::TestDatabase;
@@ -363,6 +363,19 @@ async fn values_are_generated_once_and_never_touched_again() {
         error.reason(),
         Reason::VersionGone,
         "a deleted record is not made again"
+    );
+    // Nor is one that was deleted as a whole, and whoever looks sees that it was deleted, not that it never was.
+    process.vault.records().remove(&admin, &db, None).await.unwrap();
+    let error = door.generate(&shop, &db, &keys(&["a", "b", "c"])).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::VersionGone);
+    let refs = vec![RecordRef {
+        path: db.clone(),
+        version: None,
+    }];
+    let inspected = door.inspect(&[(shop.clone(), refs)]).await.unwrap().remove(0).unwrap();
+    assert!(
+        matches!(&inspected[0], Inspection::Present(head) if head.state == VersionState::Deleted),
+        "{inspected:?}"
     );
     assert_eq!(database.count("SELECT count(*) FROM secret_versions").await, 2);
 }

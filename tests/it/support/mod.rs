@@ -12,3 +12,4 @@ pub mod process;
 #[allow(dead_code, reason = "test programs of their own use the rest of it")]
 pub mod servers;
 pub mod vault;
+pub mod wire;

@@ -159,6 +159,7 @@ impl TestVault {
                 default_cluster: "k8s".to_owned(),
                 reviewer: None,
             },
+            deleted_retention: Duration::from_secs(30 * 86_400),
             cache_bytes: 8 << 20,
             audit: AuditSettings::default(),
             metrics: Metrics::register(&registry).unwrap(),

@@ -127,11 +127,13 @@ impl Problem {
             }
             VaultReason::RootOrphaned => Reason::RootOrphaned,
             VaultReason::PathNotFound => Reason::PathNotFound,
-            VaultReason::VersionGone => Reason::VersionGone,
+            VaultReason::VersionGone | VaultReason::RecordDeleted | VaultReason::RootShredded => Reason::VersionGone,
             VaultReason::Busy
             | VaultReason::Maintenance
             | VaultReason::StoreUnavailable
-            | VaultReason::CheckAndSetFailed => Reason::StoreUnavailable,
+            | VaultReason::CheckAndSetFailed
+            | VaultReason::QuotaExceeded
+            | VaultReason::WriteRateExceeded => Reason::StoreUnavailable,
             VaultReason::KeyUnavailable => Reason::KeyUnavailable,
             VaultReason::InvalidRequest
             | VaultReason::InvalidPath

@@ -1,0 +1,126 @@
+//! How often Postgres is asked: counted on the wire.
+
+use aether_vault::domain::record::{Expect, Metadata, Retention};
+
+use crate::support::database::TestDatabase;
+use crate::support::vault::{TestVault, path, record};
+use crate::support::wire::Wire;
+
+fn is_audit(sql: &str) -> bool {
+    sql.contains("INSERT INTO audit_entries")
+}
+
+#[tokio::test]
+async fn reads_and_writes_take_one_round_trip() {
+    let mut database = TestDatabase::new().await;
+    let wire = Wire::to(&database.runtime_dsn).await;
+    database.runtime_dsn = wire.dsn(&database.runtime_dsn);
+    let process = TestVault::open(&database).await;
+    let admin = process.admin().await;
+    let records = process.vault.records();
+    let a = path("shared/a");
+    // The first write makes the root and its keys.
+    records
+        .write(&admin, &a, &record(&[("n", "1")]), Expect::Any)
+        .await
+        .unwrap();
+    let metadata = Metadata {
+        retention: Retention {
+            max_versions: Some(2),
+            delete_version_after: Some(3600),
+            cas_required: false,
+        },
+        ..Metadata::default()
+    };
+    records.describe(&admin, &a, &metadata).await.unwrap();
+    records.read(&admin, &a, None).await.unwrap();
+
+    // Whatever upkeep did at the start has been done by now, or belongs to it.
+    wire.take();
+    for n in 0..5 {
+        records
+            .write(&admin, &a, &record(&[("n", &n.to_string())]), Expect::Any)
+            .await
+            .unwrap();
+        let sent = mine(&wire);
+        assert_eq!(sent.len(), 1, "a write: {sent:#?}");
+        assert!(sent[0].contains("UPDATE secrets") && is_audit(&sent[0]), "{}", sent[0]);
+
+        records.read(&admin, &a, None).await.unwrap();
+        let sent = mine(&wire);
+        assert_eq!(sent.len(), 1, "a cached read is its confirmation: {sent:#?}");
+        assert!(is_audit(&sent[0]), "{}", sent[0]);
+    }
+    records
+        .write(&admin, &path("shared/b"), &record(&[("n", "1")]), Expect::Absent)
+        .await
+        .unwrap();
+    let sent = mine(&wire);
+    // Whether the record is there, and the statement that makes it.
+    assert_eq!(sent.len(), 2, "a new record: {sent:#?}");
+    assert!(
+        sent[1].contains("INSERT INTO secrets") && is_audit(&sent[1]),
+        "{}",
+        sent[1]
+    );
+}
+
+#[tokio::test]
+async fn a_batch_of_reads_takes_one_round_trip_to_fetch_and_one_to_confirm() {
+    let mut database = TestDatabase::new().await;
+    let wire = Wire::to(&database.runtime_dsn).await;
+    database.runtime_dsn = wire.dsn(&database.runtime_dsn);
+    let process = TestVault::open(&database).await;
+    let admin = process.admin().await;
+    let records = process.vault.records();
+    let paths: Vec<_> = (0..100).map(|n| path(&format!("shared/r{n}"))).collect();
+    for at in &paths {
+        records
+            .write(&admin, at, &record(&[("n", "1")]), Expect::Any)
+            .await
+            .unwrap();
+    }
+    let other = process.replica(&database).await;
+    let asked: Vec<_> = paths.iter().map(|path| (path.clone(), None)).collect();
+    // The keys of the root, and whatever else a process does first.
+    other
+        .vault
+        .records()
+        .read(
+            &admin,
+            &path("shared/r0"),
+            Some(aether_vault::domain::record::Version::FIRST),
+        )
+        .await
+        .unwrap();
+    wire.take();
+    for fetches in [1, 0] {
+        let answers = other.vault.records().read_many(&admin, &asked).await.unwrap();
+        assert!(answers.iter().all(Result::is_ok));
+        let sent = mine(&wire);
+        assert_eq!(sent.iter().filter(|sql| is_audit(sql)).count(), 1, "{sent:#?}");
+        assert_eq!(sent.len(), 1 + fetches, "{sent:#?}");
+    }
+    assert_eq!(
+        database
+            .count("SELECT count(*) FROM audit_entries WHERE action = 'record.read' AND decision = 'allow'")
+            .await,
+        201
+    );
+}
+
+/// What the operation sent: upkeep of the process aside.
+fn mine(wire: &Wire) -> Vec<String> {
+    let upkeep = [
+        "audit_make_partitions",
+        "DELETE FROM",
+        "width_bucket",
+        "FOR UPDATE OF s SKIP LOCKED",
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+    ];
+    let mut sent = wire.take();
+    sent.retain(|sql| sql.contains("INSERT INTO audit_entries") || !upkeep.iter().any(|text| sql.contains(text)));
+    sent
+}
