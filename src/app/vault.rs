@@ -153,6 +153,7 @@ fn audit(settings: &Settings) -> Result<AuditSettings, AppError> {
     Ok(AuditSettings {
         checkpoint_file: audit.checkpoint_file.clone(),
         retention_days: (audit.retention_days > 0).then_some(audit.retention_days),
+        verify_every: Some(audit.verify_every.get()).filter(|every| !every.is_zero()),
         sinks: super::sinks::of(audit)?,
     })
 }

@@ -16,6 +16,9 @@ const LEASE: Duration = Duration::from_secs(10);
 /// How often a run that has nothing to say is noted.
 const NOTE_EVERY: Duration = Duration::from_secs(30);
 
+/// How long after its start a process takes on what is heavy: one that keeps failing must not begin with that again and again.
+const SETTLED: Duration = Duration::from_secs(300);
+
 /// What is to be done, and how often.
 pub(super) struct Task {
     pub(super) name: &'static str,
@@ -28,25 +31,32 @@ enum Work {
     SealAudit,
     CleanUp,
     AuditRetention,
+    VerifyAudit,
 }
 
-/// Every job.
-pub(super) fn all() -> Vec<Task> {
+/// Every job; the audit log is verified as often as the settings say.
+pub(super) fn all(verify_every: Option<Duration>) -> Vec<Task> {
     let task = |name, seconds, work| Task {
         name,
         every: Duration::from_secs(seconds),
         work,
     };
-    vec![
+    let mut all = vec![
         task("audit sealing", 1, Work::SealAudit),
         task("audit retention", 3600, Work::AuditRetention),
         task("clean-up", 600, Work::CleanUp),
-    ]
+    ];
+    all.extend(verify_every.map(|every| Task {
+        name: "audit verification",
+        every,
+        work: Work::VerifyAudit,
+    }));
+    all
 }
 
 /// Until when a job is this process's, and what was last noted of it.
-#[derive(Default)]
 struct Hold {
+    started: Instant,
     until: Option<Instant>,
     noted: Option<Instant>,
     was_ok: bool,
@@ -55,7 +65,12 @@ struct Hold {
 impl Vault {
     /// Does a job whenever it is due and no other process has it, until the process drains.
     pub(super) async fn run_job(&self, task: &Task, shutdown: CancellationToken) {
-        let mut hold = Hold::default();
+        let mut hold = Hold {
+            started: Instant::now(),
+            until: None,
+            noted: None,
+            was_ok: false,
+        };
         // A job that is rare is looked at often enough to be taken over soon.
         let look = task.every.min(LEASE);
         loop {
@@ -92,6 +107,9 @@ impl Vault {
                 return Ok(());
             }
         }
+        if matches!(task.work, Work::VerifyAudit) && hold.started.elapsed() < SETTLED {
+            return Ok(());
+        }
         if task.every > LEASE {
             let every = task.every.as_secs_f64();
             if !jobs::is_due(&self.pool, task.name, every).await.map_err(store_failed)? {
@@ -99,7 +117,7 @@ impl Vault {
             }
         }
         let begun = Instant::now();
-        let outcome = self.work(task.work).await;
+        let outcome = self.work_under_lease(task, hold).await;
         let ok = outcome.is_ok();
         let result = if ok { "ok" } else { "failed" };
         self.metrics.job_runs.with_label_values(&[task.name, result]).inc();
@@ -133,6 +151,23 @@ impl Vault {
             .map_err(store_failed)
     }
 
+    /// Does the work, and keeps the lease while it takes long.
+    async fn work_under_lease(&self, task: &Task, hold: &mut Hold) -> Result<String> {
+        let mut work = std::pin::pin!(self.work(task.work));
+        loop {
+            tokio::select! {
+                outcome = &mut work => return outcome,
+                () = tokio::time::sleep(LEASE) => {}
+            }
+            let asked = Instant::now();
+            let seconds = LEASE.as_secs_f64() * 2.0;
+            // What cannot be kept is done to its end all the same.
+            if let Ok(true) = jobs::hold(&self.pool, task.name, self.process_id, seconds).await {
+                hold.until = Some(asked + LEASE * 2);
+            }
+        }
+    }
+
     async fn work(&self, work: Work) -> Result<String> {
         Ok(match work {
             Work::SealAudit => {
@@ -142,6 +177,13 @@ impl Vault {
             Work::CleanUp => {
                 self.clean_up().await?;
                 "done".to_owned()
+            }
+            Work::VerifyAudit => {
+                let report = self.audit_log().verify(None).await?;
+                format!(
+                    "{:?}: {} blocks, {} entries, {} findings",
+                    report.verdict, report.blocks, report.entries, report.found
+                )
             }
             Work::AuditRetention => format!("{} days dropped", self.audit_log().drop_old_days().await?.len()),
         })

@@ -207,7 +207,7 @@ impl Vault {
             vault.tell_noise(token).await;
             "audit noise"
         });
-        for job in jobs::all() {
+        for job in jobs::all(self.audit_state.settings.verify_every) {
             let (vault, token) = (Arc::clone(self), shutdown.clone());
             tasks.spawn(async move {
                 vault.run_job(&job, token).await;

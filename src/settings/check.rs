@@ -204,6 +204,14 @@ impl Settings {
             problems.range("audit.retention_days", &self.audit.retention_days, &7, &36_500);
         }
         let audit = &self.audit;
+        if !audit.verify_every.get().is_zero() {
+            problems.range(
+                "audit.verify_every",
+                &audit.verify_every,
+                &seconds(60),
+                &seconds(365 * 86_400),
+            );
+        }
         if audit.syslog.as_deref().is_some_and(|target| !is_syslog(target)) {
             problems.add(
                 "audit.syslog",

@@ -429,19 +429,34 @@ impl Default for Cache {
 }
 
 /// The audit log.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audit {
     /// Where the newest signed checkpoint is written: on a disk, or a host, that the database's administrators do not have.
     pub checkpoint_file: Option<PathBuf>,
     /// For how many days entries are kept: 7 to 36500; 0 keeps them for ever.
     pub retention_days: u32,
+    /// How often the servers verify the whole log: 1m to 365d; 0s is never.
+    pub verify_every: HumanDuration,
     /// Write sealed entries to standard output, one JSON object a line.
     pub stdout: bool,
     /// A syslog server for sealed entries: `udp://HOST:PORT`, `tcp://HOST:PORT` or `unix:///dev/log`.
     pub syslog: Option<String>,
     /// A webhook for sealed entries.
     pub webhook: AuditWebhook,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            checkpoint_file: None,
+            retention_days: 0,
+            verify_every: HumanDuration::from_secs(86_400),
+            stdout: false,
+            syslog: None,
+            webhook: AuditWebhook::default(),
+        }
+    }
 }
 
 /// Where audit entries are posted.

@@ -10,6 +10,7 @@ mod verify;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -35,6 +36,8 @@ pub struct AuditSettings {
     pub checkpoint_file: Option<PathBuf>,
     /// For how many days entries are kept; nothing is for ever.
     pub retention_days: Option<u32>,
+    /// How often the whole log is verified; nothing is never.
+    pub verify_every: Option<Duration>,
     /// Where entries are sent; by the settings alone (R25).
     pub sinks: Vec<Arc<dyn Sink>>,
 }

@@ -1,5 +1,6 @@
 //! The audit log by REST: queries, export, proofs, for auditors and administrators alone.
 
+use aether_vault::service::context::Clock as _;
 use serde_json::json;
 
 use super::client::TestApi;
@@ -261,6 +262,11 @@ async fn failed_logins_beyond_a_rate_become_one_counted_entry() {
         )
         .await;
     assert_eq!(set.status, 200, "{}", set.text);
+    // From the beginning of a minute, so that it is one minute's.
+    let into_minute = api.vault.clock.now().as_second().rem_euclid(60).unsigned_abs();
+    api.vault
+        .clock
+        .advance(std::time::Duration::from_secs(60 - into_minute));
     for n in 0..10 {
         let body = json!({"username": format!("nobody-{n}"), "password": "x"});
         let answer = api.call("POST", "/api/v1/auth/login", Some(body)).await;
