@@ -44,9 +44,8 @@ pub fn sum(entries: &[StoredEntry]) -> Vec<DailyAccess> {
     let mut sums: BTreeMap<(Date, &str, &str, &str, &str, i32), DailyAccess> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.decision == "allow") {
         let (reads, writes) = match entry.action.as_str() {
-            "record.read" | "sync.read" => (entry.count, 0),
-            "record.list" | "record.versions" | "record.search" | "record.metadata" => continue,
-            action if action.starts_with("record.") => (0, entry.count),
+            "record.read" | "record.unwrap" | "sync.read" => (entry.count, 0),
+            action if is_change(action) => (0, entry.count),
             _ => continue,
         };
         let policy = entry.policy.as_deref().unwrap_or_default();
@@ -71,6 +70,17 @@ pub fn sum(entries: &[StoredEntry]) -> Vec<DailyAccess> {
         sum.last_at = sum.last_at.max(entry.at);
     }
     sums.into_values().collect()
+}
+
+/// Whether an action changes a record. Looking at names, versions and metadata is neither a read of values nor a change.
+fn is_change(action: &str) -> bool {
+    const CHANGES: [&str; 13] = [
+        "copy", "delete", "describe", "destroy", "generate", "move", "patch", "purge", "remove", "restore", "rollback",
+        "undelete", "write",
+    ];
+    action
+        .strip_prefix("record.")
+        .is_some_and(|verb| CHANGES.contains(&verb))
 }
 
 /// Counts refusals by actor and minute, and tells when they become a burst.
@@ -131,6 +141,7 @@ mod tests {
             of(4, "record.read", "deny", "ann"),
             other_rule,
             of(6, "record.list", "allow", "ann"),
+            of(9, "record.unwrap_lookup", "allow", "ann"),
             of(7, "user.list", "allow", "ann"),
             of(8, "sync.read", "allow", "bob"),
         ]);
