@@ -44,11 +44,17 @@ chart_rbac() {
     --set 'bootstrap.enabled=false,rootKey.existingSecret=root-key,tls.mode=disabled,jobs.serviceAccount.create=false' "$@"
 }
 
+# chart_restarts ARGUMENTS...: what it takes beside them to restart workloads.
+chart_restarts() {
+  chart_made ' Only with controller.restart_workloads: whoever may patch a workload may change what it runs.'
+  chart_documents 'ClusterRole|ClusterRoleBinding|Role|RoleBinding' --set controller.restartWorkloads=true --show-only templates/rbac-restarts.yaml "$@"
+}
+
 # chart_rights: every right that the chart can give (R37), in its two ways.
 chart_rights() {
   chart_made ' Every right that the chart gives (R37): a difference is for a person to look at.'
   echo '# With rights over the whole cluster, and a database of its own:'
-  chart_documents 'ServiceAccount|ClusterRole|ClusterRoleBinding|Role|RoleBinding' --set database.mode=bundled
+  chart_documents 'ServiceAccount|ClusterRole|ClusterRoleBinding|Role|RoleBinding' --set database.mode=bundled,controller.restartWorkloads=true
   echo '---'
   echo '# In the namespace shop alone:'
   chart_documents 'ServiceAccount|ClusterRole|ClusterRoleBinding|Role|RoleBinding' --set 'watchNamespaces={shop}'

@@ -71,7 +71,7 @@ YAML
 helm() { "$(binary helm)" "$@"; }
 
 # install ARGUMENTS...: with what it rests on; waits until all of it is ready.
-install() { helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --values "$DIR/values.yaml" --wait --timeout 6m "$@"; }
+install() { helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --values "$DIR/values.yaml" --wait --wait-for-jobs --timeout 6m "$@"; }
 
 pods() { kubectl -n "$NAMESPACE" get pods -l "app.kubernetes.io/component=$1" --field-selector=status.phase=Running -o jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}'; }
 
@@ -142,7 +142,7 @@ acknowledged() { wc -l <"$DIR/$1.acknowledged"; }
 nothing_lost() {
   local missing
   client list "shared/$1/" >"$DIR/$1.list" || return 1
-  missing=$(comm -23 <(sed 's/^/n/' "$DIR/$1.acknowledged" | sort) <(grep -oE 'n[0-9]+$' "$DIR/$1.list" | sort))
+  missing=$(comm -23 <(sed 's/^/n/' "$DIR/$1.acknowledged" | sort) <(grep -oE '/n[0-9]+ ' "$DIR/$1.list" | tr -d '/ ' | sort))
   echo "$(acknowledged "$1") writes acknowledged, $(wc -l <"$DIR/$1.errors") calls failed"
   if [ -n "$missing" ]; then
     printf 'lost: %s\n' "$missing" | head -n 5

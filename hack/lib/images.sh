@@ -24,6 +24,8 @@ image_of_binary() {
 image_of_root() {
   local reference=$1 root=$2 archive=$3 work layer
   work=$(mktemp -d)
+  # Whoever the program runs as passes through.
+  chmod 0755 "$root"
   tar -cf "$work/layer.tar" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$root" .
   layer=$(sha256sum <"$work/layer.tar" | cut -d' ' -f1)
   printf '{"architecture":"%s","os":"linux","config":%s,"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
@@ -90,7 +92,7 @@ postgres_image_ensure() {
     cp -L "$file" "$root$file"
   done
   cp "$(command -v busybox)" "$root/bin/busybox"
-  for file in sh cat cksum grep mkdir mv rm sleep; do ln -s busybox "$root/bin/$file"; done
+  for file in sh cat sha256sum grep mkdir mv rm sleep; do ln -s busybox "$root/bin/$file"; done
   printf 'root:x:0:0:root:/root:/bin/sh\npostgres:x:999:999:postgres:/var/lib/postgresql:/bin/sh\n' >"$root/etc/passwd"
   printf 'root:x:0:\npostgres:x:999:\n' >"$root/etc/group"
   image_of_root "$POSTGRES_IMAGE" "$root" "$(postgres_archive)" "{\"Env\":[\"PATH=/usr/lib/postgresql/$version/bin:/bin\"],\"User\":\"999:999\"}"

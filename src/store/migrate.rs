@@ -7,6 +7,9 @@ use super::pool::Pool;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
+/// The SQLSTATE of a right that is missing.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
 /// Where the schema stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaState {
@@ -63,13 +66,17 @@ pub async fn state(pool: &Pool) -> StoreResult<SchemaState> {
     if !present {
         return Ok(SchemaState { applied: 0, known });
     }
-    let applied = connection
-        .list_applied_migrations(&MIGRATIONS.table_name)
-        .await
-        .map_err(|error| match error {
-            MigrateError::Execute(error) => StoreError::from(error),
-            other => StoreError::Refused(sqlx::Error::Migrate(Box::new(other))),
-        })?;
+    let applied = match connection.list_applied_migrations(&MIGRATIONS.table_name).await {
+        Ok(applied) => applied,
+        // The schema is being made, and this role was not granted its rights yet: it is not there for us.
+        Err(MigrateError::Execute(sqlx::Error::Database(error)))
+            if error.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE) =>
+        {
+            Vec::new()
+        }
+        Err(MigrateError::Execute(error)) => return Err(StoreError::from(error)),
+        Err(other) => return Err(StoreError::Refused(sqlx::Error::Migrate(Box::new(other)))),
+    };
     Ok(SchemaState {
         applied: applied.iter().map(|m| m.version).max().unwrap_or(0),
         known,

@@ -26,7 +26,7 @@ postgres -D "$PGDATA" &
 server=$!
 # Fast shutdown: it does not wait for clients.
 trap 'kill -INT $server' TERM INT
-certificate() { cksum </run/secrets/postgresql/tls/tls.crt; }
+certificate() { sha256sum </run/secrets/postgresql/tls/tls.crt; }
 (
   seen=$(certificate)
   while sleep 30; do

@@ -244,3 +244,14 @@ true
 {{- /* One more of each while it is replaced, and four for the jobs. */ -}}
 {{- add (mul $each (add1 $api)) (mul $each $controller) 4 -}}
 {{- end }}
+
+{{/* What it takes to restart workloads. */}}
+{{- define "aether-vault.restartRules" -}}
+rules:
+  - apiGroups: [apps]
+    resources: [deployments, statefulsets, daemonsets]
+    verbs: [list, patch]
+  - apiGroups: [argoproj.io]
+    resources: [rollouts]
+    verbs: [list, patch]
+{{- end }}

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Output;
 
+use aether_vault::store::migrate;
+use aether_vault::store::pool::{connect_lazy, user_of};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use rustls::RootCertStore;
@@ -13,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use serde_json::json;
 
 use crate::support::cluster::{TestCluster, value};
-use crate::support::database::TestDatabase;
+use crate::support::database::{TestDatabase, options};
 use crate::support::process::Installation;
 
 fn kubeconfig() -> std::path::PathBuf {
@@ -237,4 +239,20 @@ async fn a_program_waits_for_nobody_when_the_schema_is_newer() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("of a newer release"), "{said}");
+}
+
+/// A server that starts while the schema is being made must not end: its pod would be started again, later and later.
+#[tokio::test]
+async fn a_schema_without_rights_is_one_to_wait_for() {
+    let database = TestDatabase::empty().await;
+    let owner = connect_lazy(&database.owner_dsn, &options(1)).unwrap();
+    migrate::run(&owner).await.unwrap();
+    let before = migrate::state(&database.runtime).await.unwrap();
+    assert_eq!(before.applied, 0);
+    assert!(!before.is_usable());
+    migrate::grant_runtime(&owner, &user_of(&database.runtime_dsn).unwrap())
+        .await
+        .unwrap();
+    assert!(migrate::state(&database.runtime).await.unwrap().is_usable());
+    owner.close().await;
 }

@@ -142,7 +142,7 @@ impl Drop for TestDatabase {
     }
 }
 
-fn options(max_connections: u32) -> PoolOptions {
+pub fn options(max_connections: u32) -> PoolOptions {
     PoolOptions {
         max_connections,
         acquire_timeout: Duration::from_secs(20),
