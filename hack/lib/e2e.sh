@@ -50,7 +50,7 @@ values_write() {
   cat >"$DIR/values.yaml" <<YAML
 image: { repository: localhost/aether-vault, tag: dev, pullPolicy: Never }
 # The journeys take longer than a token usually lives.
-settings: { auth: { access_token_ttl: 4h } }
+settings: { auth: { access_token_ttl: 4h, session_idle_ttl: 6h } }
 database:
   mode: bundled
   poolMax: 5

@@ -119,10 +119,11 @@ spec:
   {{- end }}
 {{- end }}
 
-{{/* A Job whose name holds a hash of its pod: a pod that differs is another job, since a Job cannot be changed. */}}
+{{/* A Job whose name holds a hash of its pod, since a Job cannot be changed, and of the release's revision, so that each upgrade runs it: an image may
+be another one under the same tag. Rendered without a release it is the same each time. */}}
 {{- define "aether-vault.job" -}}
 {{- $pod := include "aether-vault.jobPod" . }}
-{{- $name := printf "%s-%s-%s" (include "aether-vault.fullname" .root) .component (sha256sum $pod | trunc 8) }}
+{{- $name := printf "%s-%s-%s" (include "aether-vault.fullname" .root) .component (printf "%d\n%s" (int .root.Release.Revision) $pod | sha256sum | trunc 8) }}
 apiVersion: batch/v1
 kind: Job
 metadata:
