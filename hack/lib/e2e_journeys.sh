@@ -310,7 +310,8 @@ reinstall_keeps_data() {
     return 1
   fi
 }
-no_pods() { [ -z "$(kubectl -n "$NAMESPACE" get pods -o name)" ]; }
+# What helm test left stays until its next run.
+no_pods() { [ -z "$(kubectl -n "$NAMESPACE" get pods --selector 'app.kubernetes.io/component!=test' -o name)" ]; }
 
 # As those install who have no Helm in the cluster, and as Argo CD renders: again and again.
 template_keeps_the_root_key() {
