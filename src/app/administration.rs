@@ -96,6 +96,15 @@ pub fn root_key_ids(file: &Path) -> Result<Vec<String>, AppError> {
     Ok(provider.ids().iter().map(ToString::to_string).collect())
 }
 
+/// Makes another key sign access tokens; those of the keys before stay good for their time, or end at once.
+///
+/// # Errors
+/// [`AppError`] if the vault cannot be opened.
+pub async fn rotate_signing_key(settings: &Settings, end_tokens: bool) -> Result<(), AppError> {
+    let vault = vault::open_once(settings).await?;
+    Ok(vault.auth().rotate_signing_key(end_tokens).await?)
+}
+
 /// Hands a namespace's root to the namespace with this uid (R40).
 ///
 /// # Errors

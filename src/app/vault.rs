@@ -123,6 +123,7 @@ fn config(
             issuer: settings.auth.issuer.clone(),
             audience: settings.auth.audience.clone(),
             ttl: settings.auth.access_token_ttl.get(),
+            key_age: settings.auth.signing_key_age.get(),
         },
         passwords: passwords(&settings.auth)?,
         sessions: SessionSettings {

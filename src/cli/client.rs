@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
-use super::files::read_secret;
+use super::session_file::{SessionFile, Tokens};
 use crate::domain::path::RecordPath;
 
 /// The server to speak to.
@@ -51,20 +52,19 @@ pub(super) struct SessionArgs {
 impl SessionArgs {
     pub(super) fn connect(&self) -> Result<Client, Failure> {
         let mut client = self.server.connect()?;
-        client.token = Some(self.token()?);
-        Ok(client)
-    }
-
-    fn token(&self) -> Result<SecretString, Failure> {
         if let Some(token) = token_of_environment() {
-            return Ok(token);
+            client.token = Mutex::new(Some(token));
+            return Ok(client);
         }
         let file = self.token_file.as_deref().ok_or_else(|| {
             Failure::usage(
                 "no token: give --token-file FILE (or AETHER_VAULT_TOKEN_FILE), or an API key in AETHER_VAULT_TOKEN",
             )
         })?;
-        read_secret(file)
+        let session = SessionFile::new(file, &client.address);
+        client.token = Mutex::new(Some(session.token()?));
+        client.session = Some(session);
+        Ok(client)
     }
 }
 
@@ -115,17 +115,23 @@ impl ServerArgs {
         Ok(Client {
             http,
             address: self.address.clone(),
-            token: None,
+            token: Mutex::new(None),
+            session: None,
         })
     }
 }
 
-/// A server, and perhaps a token.
+/// A server, and perhaps a token, and the session that it is of.
 pub(super) struct Client {
     http: reqwest::Client,
     address: Url,
-    token: Option<SecretString>,
+    token: Mutex<Option<SecretString>>,
+    session: Option<SessionFile>,
 }
+
+/// The reason of an access token past its time, which its session outlives.
+const TOKEN_EXPIRED: &str = "TokenExpired";
+const JSON: &str = "application/json";
 
 /// What the command shows of a problem.
 #[derive(Deserialize)]
@@ -138,7 +144,17 @@ struct Problem {
 }
 
 impl Client {
-    /// Sends a request to an endpoint below `/api/v1/` and answers the body of a 2xx.
+    /// The server's address.
+    pub(super) fn address(&self) -> &Url {
+        &self.address
+    }
+
+    /// Removes the files of the session.
+    pub(super) fn forget_session(&self) -> Result<(), Failure> {
+        self.session.as_ref().map_or(Ok(()), SessionFile::forget)
+    }
+
+    /// Sends a request to an endpoint below `/api/v1/` and answers the body of a 2xx. An access token past its time is refreshed, once.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -146,7 +162,7 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        self.send_as(method, endpoint, query, body, "application/json").await
+        self.send_as(method, endpoint, query, body, JSON).await
     }
 
     /// Sends a JSON Merge Patch.
@@ -167,6 +183,70 @@ impl Client {
         body: Option<Zeroizing<Vec<u8>>>,
         media_type: &str,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let body = body.map(bytes::Bytes::from_owner);
+        let (status, answer) = self.exchange(method.clone(), endpoint, query, body.clone(), media_type).await?;
+        let expired = status == StatusCode::UNAUTHORIZED && reason_of(&answer).as_deref() == Some(TOKEN_EXPIRED);
+        let (status, answer) = match expired && self.refresh().await? {
+            true => self.exchange(method, endpoint, query, body, media_type).await?,
+            false => (status, answer),
+        };
+        if status.is_success() {
+            Ok(answer)
+        } else {
+            Err(refused(status, &answer))
+        }
+    }
+
+    /// Goes on with the session by its refresh token; `false` if it has none.
+    async fn refresh(&self) -> Result<bool, Failure> {
+        let Some(session) = &self.session else { return Ok(false) };
+        let _lock = session.lock()?;
+        let expired = self.token();
+        // Another command may have been faster.
+        if expired
+            .as_ref()
+            .is_some_and(|token| !session.still_holds(token).unwrap_or(true))
+        {
+            self.set_token(session.token()?);
+            return Ok(true);
+        }
+        let Some(refresh_token) = session.refresh_token()? else {
+            return Ok(false);
+        };
+        let form = serde_json::json!({ "refreshToken": refresh_token.expose_secret() });
+        // Texts always serialise.
+        let body = bytes::Bytes::from_owner(Zeroizing::new(serde_json::to_vec(&form).unwrap_or_default()));
+        self.clear_token();
+        let (status, answer) = self.exchange(Method::POST, "auth/refresh", &[], Some(body), JSON).await?;
+        if !status.is_success() {
+            return Err(refused(status, &answer));
+        }
+        let tokens: Tokens<'_> = parse(&answer)?;
+        session.keep(&tokens)?;
+        self.set_token(SecretString::from(tokens.token));
+        Ok(true)
+    }
+
+    fn token(&self) -> Option<SecretString> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_token(&self, token: SecretString) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+    }
+
+    fn clear_token(&self) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        endpoint: &str,
+        query: &[(&str, &str)],
+        body: Option<bytes::Bytes>,
+        media_type: &str,
+    ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Failure> {
         let mut url = self.address.clone();
         url.set_path(&format!(
             "{}/api/v1/{endpoint}",
@@ -176,13 +256,11 @@ impl Client {
             url.query_pairs_mut().extend_pairs(query);
         }
         let mut request = self.http.request(method, url);
-        if let Some(token) = &self.token {
+        if let Some(token) = self.token() {
             request = request.bearer_auth(token.expose_secret());
         }
         if let Some(body) = body {
-            request = request
-                .header("content-type", media_type)
-                .body(bytes::Bytes::from_owner(body));
+            request = request.header("content-type", media_type).body(body);
         }
         let unreachable = |error: reqwest::Error| {
             Failure::unreachable(format!(
@@ -194,12 +272,14 @@ impl Client {
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let body = Zeroizing::new(response.bytes().await.map_err(unreachable)?.to_vec());
-        if status.is_success() {
-            Ok(body)
-        } else {
-            Err(refused(status, &body))
-        }
+        Ok((status, body))
     }
+}
+
+fn reason_of(body: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Problem>(body)
+        .ok()
+        .map(|problem| problem.reason)
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> Failure {

@@ -1,4 +1,4 @@
-//! `keys`: root keys, which open everything and are never stored in the database.
+//! `keys`: root keys, which open everything and are never stored in the database; and the key that signs access tokens.
 
 use std::path::PathBuf;
 
@@ -31,6 +31,12 @@ pub(super) enum KeysCommand {
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Make another key sign access tokens. Tokens of the keys before stay good for their time
+    RotateSigning {
+        /// End them at once instead, as after a leak; sessions go on by their refresh tokens
+        #[arg(long)]
+        end_tokens: bool,
+    },
 }
 
 pub(super) fn run(settings: &SettingsArgs, command: KeysCommand) -> Result<(), Failure> {
@@ -62,6 +68,7 @@ pub(super) fn run(settings: &SettingsArgs, command: KeysCommand) -> Result<(), F
                 file.display()
             );
         }
+        KeysCommand::RotateSigning { end_tokens } => return rotate_signing(settings, end_tokens),
         KeysCommand::List { file } => {
             let file = match file {
                 Some(file) => file,
@@ -89,4 +96,11 @@ fn back_it_up(at: &SecretName, key: &str) -> String {
   Keep the copy offline or in another system, never beside the database's backups.
 ====================================================================================="
     )
+}
+
+fn rotate_signing(settings: &SettingsArgs, end_tokens: bool) -> Result<(), Failure> {
+    let settings = settings.plain()?.settings;
+    block_on(async { Ok(app::rotate_signing_key(&settings, end_tokens).await?) })?;
+    println!("Access tokens are signed with a new key.");
+    Ok(())
 }

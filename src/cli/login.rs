@@ -8,9 +8,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::client::{ServerArgs, parse};
+use super::client::{Client, ServerArgs, parse};
 use super::failure::Failure;
-use super::files::{read_secret, write_secret};
+use super::files::read_secret;
+use super::second_factor::{Factor, ask, given_or_asked};
+use super::session_file::{SessionFile, Tokens};
 
 /// Passwords are read from files or standard input, never from arguments, which others can see.
 #[derive(Args)]
@@ -32,10 +34,13 @@ pub(super) struct LoginArgs {
     /// File with a service account token, as Kubernetes projects it into a pod: log in as a workload
     #[arg(long, value_name = "FILE", conflicts_with = "username")]
     kubernetes_token_file: Option<PathBuf>,
+    /// Code of the authenticator, or a recovery code, for an account with a second factor; asked for on the terminal if absent
+    #[arg(long, value_name = "CODE", requires = "username")]
+    code: Option<String>,
     /// Prefix of the workload's cluster, if it is not the vault's own
     #[arg(long, value_name = "PREFIX", requires = "kubernetes_token_file")]
     cluster: Option<String>,
-    /// Where the access token is written, readable for you alone
+    /// Where the access token is written, readable for you alone; what the session goes on by is kept in FILE.session beside it
     #[arg(long, value_name = "FILE", env = "AETHER_VAULT_TOKEN_FILE")]
     token_file: PathBuf,
     #[command(flatten)]
@@ -58,11 +63,30 @@ struct ServiceAccount<'a> {
     token: &'a str,
 }
 
+/// What a login answers that waits for its second factor.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Token<'a> {
-    token: &'a str,
-    expires_at: &'a str,
+struct Challenge<'a> {
+    challenge: &'a str,
+    enrolment_required: bool,
+}
+
+#[derive(Serialize)]
+struct ChallengeForm<'a> {
+    challenge: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Enrolment<'a> {
+    secret: &'a str,
+    uri: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Completed<'a> {
+    #[serde(borrow, default)]
+    recovery_codes: Vec<&'a str>,
 }
 
 pub(super) async fn run(args: LoginArgs) -> Result<(), Failure> {
@@ -74,15 +98,54 @@ pub(super) async fn run(args: LoginArgs) -> Result<(), Failure> {
             ("auth/login", name, credentials(&args, name)?)
         }
     };
-    let answer = client.send(Method::POST, endpoint, &[], Some(body)).await?;
-    let token: Token<'_> = parse(&answer)?;
-    write_secret(&args.token_file, token.token)?;
+    let mut answer = client.send(Method::POST, endpoint, &[], Some(body)).await?;
+    if let Ok(challenge) = parse::<Challenge<'_>>(&answer) {
+        let completed = second_factor(&client, &args, &challenge).await?;
+        answer = completed;
+    }
+    let tokens: Tokens<'_> = parse(&answer)?;
+    SessionFile::new(&args.token_file, client.address()).keep(&tokens)?;
+    let until = tokens.session_ends_at.unwrap_or(tokens.expires_at);
     println!(
-        "Logged in as {who} until {}; the token is in {}",
-        token.expires_at,
+        "Logged in as {who} until {until}; the token is in {}",
         args.token_file.display()
     );
+    let completed: Completed<'_> = parse(&answer)?;
+    if !completed.recovery_codes.is_empty() {
+        println!("Recovery codes, each good once, shown this once; keep them where the authenticator is not:");
+        for code in completed.recovery_codes {
+            println!("  {code}");
+        }
+    }
     Ok(())
+}
+
+/// Completes a login with its second factor; enrols one first where the account must have one.
+async fn second_factor(
+    client: &Client,
+    args: &LoginArgs,
+    challenge: &Challenge<'_>,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let code = if challenge.enrolment_required {
+        let form = ChallengeForm {
+            challenge: challenge.challenge,
+        };
+        // Texts always serialise.
+        let body = Zeroizing::new(serde_json::to_vec(&form).unwrap_or_default());
+        let answer = client
+            .send(Method::POST, "auth/second-factor/enrol", &[], Some(body))
+            .await?;
+        let enrolment: Enrolment<'_> = parse(&answer)?;
+        let question = Zeroizing::new(format!(
+            "The account needs a second factor. Set up an authenticator with this secret:\n  {}\nor with this address:\n  {}\nCode that it shows: ",
+            enrolment.secret, enrolment.uri
+        ));
+        ask(&question)?
+    } else {
+        given_or_asked(args.code.as_deref())?
+    };
+    let body = Factor::new(Some(challenge.challenge), &code).body();
+    client.send(Method::POST, "auth/second-factor", &[], Some(body)).await
 }
 
 fn credentials(args: &LoginArgs, username: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {

@@ -22,6 +22,7 @@ mod get;
 mod keys;
 mod list;
 mod login;
+mod logout;
 mod metadata;
 mod migrate;
 mod put;
@@ -29,7 +30,9 @@ mod records;
 mod recover;
 mod report;
 mod roots;
+mod second_factor;
 mod serve;
+mod session_file;
 mod settings;
 mod setup;
 mod syncs;
@@ -106,7 +109,7 @@ enum Command {
     Controller(serve::ControllerArgs),
     /// Bring the database schema up to date, as its owner
     Migrate(migrate::MigrateArgs),
-    /// Make and look at root keys
+    /// Make and look at root keys, and change the key that signs tokens
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// Make what an installation on Kubernetes needs, where it is absent
@@ -137,6 +140,10 @@ enum Command {
     Generate(generate::GenerateCommand),
     /// Log in at a server and keep the access token in a file
     Login(login::LoginArgs),
+    /// End the session at a server
+    Logout(logout::LogoutArgs),
+    /// Show a second factor again
+    StepUp(logout::StepUpArgs),
     /// Read a record; values are masked unless --show
     Get(get::GetArgs),
     /// Write a new version of a record
@@ -214,6 +221,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(settings, &args),
         Command::Generate(command) => generate::run(command),
         Command::Login(args) => block_on(login::run(args)),
+        Command::Logout(args) => block_on(logout::run(args)),
+        Command::StepUp(args) => block_on(logout::step_up(args)),
         Command::Get(args) => block_on(get::run(args)),
         Command::Put(args) => block_on(put::run(args)),
         Command::List(args) => block_on(list::run(args)),

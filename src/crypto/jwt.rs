@@ -179,6 +179,12 @@ impl VerifyingKeys {
         checked.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether each of these keys is among the others.
+    #[must_use]
+    pub fn is_within(&self, others: &Self) -> bool {
+        self.0.keys().all(|kid| others.0.contains_key(kid))
+    }
+
     /// The JSON Web Key Set to publish (RFC 7517), in the order of the ids.
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {

@@ -19,3 +19,4 @@ pub mod provider;
 pub mod random;
 pub mod server_certificate;
 pub mod token;
+pub mod totp;

@@ -29,6 +29,22 @@ pub enum Action {
     FirstFactor,
     /// A second factor was shown to a login that waits for it.
     SecondFactor,
+    /// Another key signs access tokens.
+    SigningKeyRotate,
+    /// Sessions were listed.
+    SessionList,
+    /// Sessions were ended by their user or an administrator.
+    SessionRevoke,
+    /// A second factor was shown again within a session.
+    StepUp,
+    /// A second factor was offered to an account, which does not count yet.
+    SecondFactorOffer,
+    /// A second factor was enrolled.
+    SecondFactorEnrol,
+    /// A second factor was removed.
+    SecondFactorRemove,
+    /// Recovery codes were made anew.
+    RecoveryCodes,
     /// A session went on by its refresh token.
     Refresh,
     /// A workload logged in.
@@ -209,6 +225,14 @@ impl Action {
             Self::Login => "auth.login",
             Self::FirstFactor => "auth.first_factor",
             Self::SecondFactor => "auth.second_factor",
+            Self::SigningKeyRotate => "signing_key.rotate",
+            Self::SessionList => "session.list",
+            Self::SessionRevoke => "session.revoke",
+            Self::StepUp => "auth.step_up",
+            Self::SecondFactorOffer => "second_factor.offer",
+            Self::SecondFactorEnrol => "second_factor.enrol",
+            Self::SecondFactorRemove => "second_factor.remove",
+            Self::RecoveryCodes => "second_factor.recovery_codes",
             Self::Refresh => "auth.refresh",
             Self::WorkloadLogin => "auth.login_workload",
             Self::ClusterIssuer => "cluster.issuer",

@@ -11,6 +11,7 @@ pub mod policy;
 pub mod projection;
 pub mod record;
 pub mod root;
+pub mod second_factor;
 pub mod sync;
 pub mod system_config;
 pub mod template;

@@ -64,11 +64,18 @@ fn status_of(reason: Reason) -> (StatusCode, &'static str) {
         Reason::UserExists => (StatusCode::CONFLICT, "There is such a user"),
         Reason::LastAdministrator => (StatusCode::CONFLICT, "An administrator has to stay"),
         Reason::OneTimeTokenInvalid => (StatusCode::UNAUTHORIZED, "The link is worth nothing"),
+        Reason::SessionNotFound => (StatusCode::NOT_FOUND, "There is no such session"),
         Reason::UserNotFound => (StatusCode::NOT_FOUND, "There is no such user"),
         Reason::ApiKeyNotFound => (StatusCode::NOT_FOUND, "There is no such API key"),
         Reason::LimitReached => (StatusCode::CONFLICT, "The limit is reached"),
         Reason::ReviewUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The cluster cannot be asked"),
         Reason::LoginFailed => (StatusCode::UNAUTHORIZED, "The login failed"),
+        Reason::ChallengeInvalid => (StatusCode::UNAUTHORIZED, "The login has ended"),
+        Reason::SecondFactorFailed => (StatusCode::UNAUTHORIZED, "The second factor is wrong"),
+        Reason::SecondFactorLocked => (StatusCode::FORBIDDEN, "Too many second factors were wrong"),
+        Reason::SecondFactorNotEnrolled => (StatusCode::CONFLICT, "There is no second factor"),
+        Reason::SecondFactorExists => (StatusCode::CONFLICT, "There is a second factor"),
+        Reason::ReauthenticationRequired => (StatusCode::FORBIDDEN, "Show again who you are"),
         Reason::PasswordChangeRequired => (StatusCode::FORBIDDEN, "The password must be changed"),
         Reason::PasswordTooWeak => (StatusCode::UNPROCESSABLE_ENTITY, "The new password is too weak"),
         Reason::PolicyDenied => (StatusCode::FORBIDDEN, "Policy does not allow this"),
@@ -268,7 +275,11 @@ impl Problem {
         match self.status {
             StatusCode::UNAUTHORIZED => {
                 let challenge = match self.reason {
-                    "TokenMissing" | "LoginFailed" => r#"Bearer realm="aether-vault""#,
+                    "TokenMissing"
+                    | "LoginFailed"
+                    | "ChallengeInvalid"
+                    | "SecondFactorFailed"
+                    | "RefreshTokenInvalid" => r#"Bearer realm="aether-vault""#,
                     _ => r#"Bearer realm="aether-vault", error="invalid_token""#,
                 };
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -110,12 +110,29 @@ mod tests {
         GET    /openapi.json                Anyone
         GET    /docs                        Anyone
         GET    /docs/{*file}                Anyone
+        GET    /.well-known/jwks.json       Anyone
         POST   /api/v1/auth/login           Anyone
         POST   /api/v1/auth/refresh         Anyone
         POST   /api/v1/auth/kubernetes      Anyone
         POST   /api/v1/auth/logout          Session
         GET    /api/v1/me                   Session
         PATCH  /api/v1/me                   Session
+        POST   /api/v1/auth/second-factor   Anyone
+        POST   /api/v1/auth/second-factor/enrol Anyone
+        POST   /api/v1/auth/step-up         Session
+        GET    /api/v1/me/second-factor     Session
+        POST   /api/v1/me/second-factor/totp Session
+        POST   /api/v1/me/second-factor/totp/confirm Session
+        DELETE /api/v1/me/second-factor/totp Session
+        POST   /api/v1/me/second-factor/recovery-codes Session
+        GET    /api/v1/me/sessions          Session
+        DELETE /api/v1/me/sessions          Session
+        DELETE /api/v1/me/sessions/{session} Session
+        GET    /api/v1/users/{id}/sessions  Session
+        DELETE /api/v1/users/{id}/sessions  Session
+        DELETE /api/v1/users/{id}/sessions/{session} Session
+        GET    /api/v1/workload-sessions    Session
+        DELETE /api/v1/workload-sessions/{session} Session
         GET    /api/v1/me/api-keys          Session
         GET    /api/v1/users/{id}/api-keys  Session
         POST   /api/v1/me/api-keys          Session
@@ -162,6 +179,7 @@ mod tests {
         POST   /api/v1/users/{id}/restore   Session
         POST   /api/v1/users/{id}/reset     Session
         POST   /api/v1/users/{id}/unlock    Session
+        DELETE /api/v1/users/{id}/second-factor Session
         GET    /api/v1/groups               Session
         POST   /api/v1/groups               Session
         GET    /api/v1/groups/{id}          Session
@@ -208,6 +226,8 @@ mod tests {
                 "/api/v1/auth/login",
                 "/api/v1/auth/refresh",
                 "/api/v1/auth/kubernetes",
+                "/api/v1/auth/second-factor",
+                "/api/v1/auth/second-factor/enrol",
                 "/api/v1/auth/redeem"
             ]
         );

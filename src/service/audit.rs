@@ -228,21 +228,31 @@ impl OpContext {
     }
 
     /// The session behind this operation.
-    pub(super) fn session(&self) -> Option<uuid::Uuid> {
-        match self.credential {
-            Credential::Session(id) => Some(id),
+    #[must_use]
+    pub fn session(&self) -> Option<uuid::Uuid> {
+        match &self.credential {
+            Credential::Session(session) => Some(session.id),
             Credential::ApiKey { .. } | Credential::Own => None,
         }
     }
 
-    /// What has to hold of the actor's credential for this operation to stand.
+    /// What has to hold of the actor's credential for this operation to stand, if it goes by the actor's role alone.
     pub(super) fn bearer(&self) -> Bearer {
         Bearer {
             session: self.session(),
-            api_key: match self.credential {
-                Credential::ApiKey { id, revision, .. } => Some((id, revision)),
+            session_revision: None,
+            api_key: match &self.credential {
+                Credential::ApiKey { id, revision, .. } => Some((*id, *revision)),
                 Credential::Session(_) | Credential::Own => None,
             },
+        }
+    }
+
+    /// The same for what policy decided, which looks at when the session saw a second factor.
+    pub(super) fn decided_bearer(&self) -> Bearer {
+        Bearer {
+            session_revision: self.session_state().map(|state| state.revision),
+            ..self.bearer()
         }
     }
 }

@@ -4,6 +4,7 @@
 //! handler can forge an actor.
 
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -57,10 +58,10 @@ pub struct ResourceOrigin {
 }
 
 /// What an operation's audit commit has to confirm about the actor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Credential {
-    /// This session is neither revoked nor past its end.
-    Session(Uuid),
+    /// This session is neither revoked nor past its end, and what was decided with it is what it stands for.
+    Session(SessionCredential),
     /// This API key is neither revoked nor past its end, and at this revision.
     ApiKey {
         /// The key.
@@ -74,6 +75,40 @@ pub(super) enum Credential {
     Own,
 }
 
+/// The session behind an operation, as far as decisions look at it.
+#[derive(Debug, Clone)]
+pub(super) struct SessionCredential {
+    pub(super) id: Uuid,
+    state: Arc<Mutex<SessionState>>,
+}
+
+/// What a session stands for beside its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SessionState {
+    /// Rises when the rest changes.
+    pub(super) revision: i64,
+    /// When the session last saw a second factor.
+    pub(super) second_factor_at: Option<Timestamp>,
+}
+
+impl SessionCredential {
+    pub(super) fn new(id: Uuid, state: SessionState) -> Self {
+        Self {
+            id,
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    pub(super) fn state(&self) -> SessionState {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of what the session stands for by now, so that an operation that was not confirmed is decided anew with it.
+    pub(super) fn update(&self, state: SessionState) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
+
 /// Who acts, when, through which door. The first argument of every use case.
 #[derive(Debug, Clone)]
 pub struct OpContext {
@@ -83,8 +118,6 @@ pub struct OpContext {
     pub(super) request_id: Uuid,
     pub(super) origin: Origin,
     pub(super) credential: Credential,
-    /// When the session behind it last saw a second factor.
-    pub(super) second_factor_at: Option<Timestamp>,
 }
 
 impl OpContext {
@@ -106,7 +139,15 @@ impl OpContext {
         Circumstances {
             now: self.now,
             client: self.origin.client,
-            second_factor_at: self.second_factor_at,
+            second_factor_at: self.session_state().and_then(|state| state.second_factor_at),
+        }
+    }
+
+    /// What the session behind it stands for.
+    pub(super) fn session_state(&self) -> Option<SessionState> {
+        match &self.credential {
+            Credential::Session(session) => Some(session.state()),
+            Credential::ApiKey { .. } | Credential::Own => None,
         }
     }
 
@@ -116,8 +157,8 @@ impl OpContext {
     /// # Errors
     /// [`Reason::SessionRequired`].
     pub(super) fn person(&self) -> Result<(&UserIdentity, Uuid)> {
-        match (&self.actor, self.credential) {
-            (Actor::User(user), Credential::Session(session)) => Ok((user, session)),
+        match (&self.actor, &self.credential) {
+            (Actor::User(user), Credential::Session(session)) => Ok((user, session.id)),
             _ => Err(Error::new(
                 Reason::SessionRequired,
                 "this takes a person's own session; log in instead of using an API key or a workload's token",

@@ -36,6 +36,8 @@ pub enum Reason {
     SessionRequired,
     /// Only an administrator may do this.
     AdministratorRequired,
+    /// There is no such session, or it has ended.
+    SessionNotFound,
     /// There is no such user.
     UserNotFound,
     /// There is no such group.
@@ -58,6 +60,18 @@ pub enum Reason {
     ReviewUnavailable,
     /// Unknown name, wrong password, locked or disabled: one answer for all (R3).
     LoginFailed,
+    /// The login challenge has ended, was used, or is not ours.
+    ChallengeInvalid,
+    /// The second factor is wrong, or was used before.
+    SecondFactorFailed,
+    /// Too many second factors were wrong.
+    SecondFactorLocked,
+    /// The account has no second factor.
+    SecondFactorNotEnrolled,
+    /// The account has such a second factor already.
+    SecondFactorExists,
+    /// Who is asking has to be shown again.
+    ReauthenticationRequired,
     /// A one-time password was right and must be replaced to log in.
     PasswordChangeRequired,
     /// The new password does not meet the rules.
@@ -131,6 +145,7 @@ impl Reason {
             Self::AddressNotAllowed => "AddressNotAllowed",
             Self::SessionRequired => "SessionRequired",
             Self::AdministratorRequired => "AdministratorRequired",
+            Self::SessionNotFound => "SessionNotFound",
             Self::UserNotFound => "UserNotFound",
             Self::GroupNotFound => "GroupNotFound",
             Self::GroupExists => "GroupExists",
@@ -142,6 +157,12 @@ impl Reason {
             Self::LimitReached => "LimitReached",
             Self::ReviewUnavailable => "ReviewUnavailable",
             Self::LoginFailed => "LoginFailed",
+            Self::ChallengeInvalid => "ChallengeInvalid",
+            Self::SecondFactorFailed => "SecondFactorFailed",
+            Self::SecondFactorLocked => "SecondFactorLocked",
+            Self::SecondFactorNotEnrolled => "SecondFactorNotEnrolled",
+            Self::SecondFactorExists => "SecondFactorExists",
+            Self::ReauthenticationRequired => "ReauthenticationRequired",
             Self::PasswordChangeRequired => "PasswordChangeRequired",
             Self::PasswordTooWeak => "PasswordTooWeak",
             Self::PolicyDenied => "PolicyDenied",

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use super::Vault;
+use super::auth::SIGNING_KEYS_CHANGE;
 use super::error::Error;
 use crate::domain::change::{ChangeKind, SnapshotPoint};
 use crate::domain::path::RecordPath;
@@ -115,7 +116,7 @@ impl Vault {
         self.metrics
             .feed_changes
             .inc_by(u64::try_from(pass.changes.len()).unwrap_or(u64::MAX));
-        let (mut policies, mut config) = (false, false);
+        let (mut policies, mut config, mut signing_keys) = (false, false, false);
         for change in &pass.changes {
             match change.kind {
                 ChangeKind::Record => {
@@ -124,6 +125,7 @@ impl Vault {
                     }
                 }
                 ChangeKind::Policy | ChangeKind::Root => policies = true,
+                ChangeKind::Config if change.subject == SIGNING_KEYS_CHANGE => signing_keys = true,
                 ChangeKind::Config => config = true,
                 ChangeKind::Sync | ChangeKind::Session => {}
             }
@@ -135,6 +137,9 @@ impl Vault {
             self.authority.refresh().await?;
             self.forget_roots();
         }
+        if signing_keys {
+            self.auth().reload_signing_keys().await?;
+        }
         // Nobody may be subscribed, as in an API process.
         let _ = self.feed.news.send(News::Changes(Arc::new(pass.changes)));
         Ok(pass.resume)
@@ -145,6 +150,7 @@ impl Vault {
         self.forget_roots();
         self.reload_config().await?;
         self.authority.refresh().await?;
+        self.auth().reload_signing_keys().await?;
         let _ = self.feed.news.send(News::Everything);
         Ok(())
     }

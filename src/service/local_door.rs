@@ -137,7 +137,6 @@ impl LocalDoor {
                 ..Origin::default()
             },
             credential: Credential::Own,
-            second_factor_at: None,
         }
     }
 

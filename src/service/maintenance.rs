@@ -153,6 +153,5 @@ pub(super) fn process_context(now: Timestamp) -> OpContext {
         request_id: random::uuid_v7(now),
         origin: Origin::default(),
         credential: Credential::Own,
-        second_factor_at: None,
     }
 }

@@ -22,6 +22,7 @@ pub struct Metrics {
     pub(super) decisions: IntCounterVec,
     pub(super) logins: IntCounterVec,
     pub(super) refreshes: IntCounterVec,
+    pub(super) second_factors: IntCounterVec,
     pub(super) password_verifications: IntCounter,
     pub(super) password_rehashes: IntCounter,
     pub(super) feed_passes: IntCounterVec,
@@ -121,6 +122,11 @@ impl Metrics {
             refreshes: counters(
                 "aether_vault_refreshes_total",
                 "Refresh tokens that were sent; 'reused' ended a session.",
+                &["result"],
+            )?,
+            second_factors: counters(
+                "aether_vault_second_factors_total",
+                "Second factors that were shown.",
                 &["result"],
             )?,
             password_verifications: counter(

@@ -9,7 +9,7 @@ use super::Vault;
 use super::failure::store_failed;
 use crate::store::{
     access_daily, api_keys, audit, changes, cluster_namespaces, login_attempts, login_challenges, one_time_tokens,
-    sessions,
+    sessions, totp,
 };
 
 /// How often.
@@ -57,9 +57,11 @@ impl Vault {
             .map_err(store_failed)?
             > 0
         {}
+        self.auth().keep_signing_keys().await?;
         sessions::prune(&self.pool).await.map_err(store_failed)?;
         cluster_namespaces::prune(&self.pool).await.map_err(store_failed)?;
         api_keys::prune(&self.pool).await.map_err(store_failed)?;
+        totp::prune(&self.pool).await.map_err(store_failed)?;
         login_challenges::prune(&self.pool).await.map_err(store_failed)?;
         login_attempts::prune(&self.pool).await.map_err(store_failed)?;
         one_time_tokens::prune(&self.pool).await.map_err(store_failed)?;

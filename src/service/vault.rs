@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::audit::AuditCommitter;
 use super::audit_log::{AuditKeys, AuditLog, AuditSettings, AuditState};
 use super::auth::{
-    Auth, KeyUse, PasswordPool, PasswordSettings, SecondFactorSettings, SessionSettings, TokenSettings, Tokens,
-    VerifiedKey, WorkloadSettings, Workloads,
+    Auth, KeyUse, KnownSession, PasswordPool, PasswordSettings, SecondFactorSettings, SessionSettings, TokenSettings,
+    Tokens, VerifiedKey, WorkloadSettings, Workloads,
 };
 use super::authority::Authority;
 use super::cache::RecordCache;
@@ -33,7 +33,6 @@ use super::users::Users;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::random;
 use crate::crypto::token::TokenHash;
-use crate::domain::actor::Actor;
 use crate::store::{Pool, audit, migrate, pool};
 
 /// Sessions, and API keys, whose actor is kept at hand.
@@ -81,7 +80,7 @@ pub struct Vault {
     pub(super) keys: Lineages,
     pub(super) authority: Authority,
     pub(super) cache: RecordCache,
-    pub(super) actors: Cache<Uuid, Actor>,
+    pub(super) actors: Cache<Uuid, Arc<KnownSession>>,
     pub(super) api_keys: Cache<TokenHash, Arc<VerifiedKey>>,
     pub(super) api_key_max_ttl: Duration,
     pub(super) key_use: KeyUse,

@@ -111,6 +111,12 @@ impl Settings {
                 "is longer than auth.session_ttl, past which no session goes on; lower it",
             );
         }
+        problems.range(
+            "auth.signing_key_age",
+            &auth.signing_key_age,
+            &seconds(86_400),
+            &seconds(365 * 86_400),
+        );
         let issuer = &auth.second_factor.issuer;
         if issuer.trim().is_empty()
             || issuer.chars().count() > 64

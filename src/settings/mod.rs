@@ -303,6 +303,8 @@ pub struct Auth {
     pub session_ttl: HumanDuration,
     /// Who needs a second factor.
     pub second_factor: SecondFactor,
+    /// How old a key grows that signs tokens, before another one does: 1d to 365d.
+    pub signing_key_age: HumanDuration,
     /// `iss` of tokens: this installation.
     pub issuer: String,
     /// `aud` of tokens.
@@ -324,6 +326,7 @@ impl Default for Auth {
             session_idle_ttl: HumanDuration::from_secs(3600),
             session_ttl: HumanDuration::from_secs(12 * 3600),
             second_factor: SecondFactor::default(),
+            signing_key_age: HumanDuration::from_secs(30 * 86_400),
             issuer: "aether-vault".to_owned(),
             audience: "aether-vault".to_owned(),
             api_key_max_ttl: HumanDuration::from_secs(365 * 86_400),

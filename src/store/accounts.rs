@@ -28,6 +28,10 @@ pub struct AccountRow {
     pub has_password: bool,
     /// Whether it is locked after too many attempts.
     pub locked: bool,
+    /// Whether it has a second factor.
+    pub second_factor: bool,
+    /// Whether an administrator demands one of it.
+    pub second_factor_required: bool,
     /// When it was disabled.
     pub disabled_at: Option<Timestamp>,
     /// When it was deleted; it can be restored.
@@ -48,6 +52,8 @@ struct Row {
     groups: Vec<String>,
     has_password: bool,
     locked: bool,
+    second_factor: bool,
+    second_factor_required: bool,
     disabled_at: Option<jiff_sqlx::Timestamp>,
     deleted_at: Option<jiff_sqlx::Timestamp>,
     last_login_at: Option<jiff_sqlx::Timestamp>,
@@ -67,6 +73,8 @@ impl From<Row> for AccountRow {
             groups: row.groups,
             has_password: row.has_password,
             locked: row.locked,
+            second_factor: row.second_factor,
+            second_factor_required: row.second_factor_required,
             disabled_at: time(row.disabled_at),
             deleted_at: time(row.deleted_at),
             last_login_at: time(row.last_login_at),
@@ -103,6 +111,8 @@ pub struct AccountChange<'a> {
     pub display_name: Option<Option<&'a str>>,
     /// Whether it may not act.
     pub disabled: Option<bool>,
+    /// Whether its logins need a second factor.
+    pub second_factor_required: Option<bool>,
 }
 
 /// Adds a user without a password.
@@ -136,6 +146,8 @@ pub async fn find(tx: &mut Tx<'_>, id: Uuid) -> StoreResult<Option<AccountRow>> 
                         WHERE m.user_id = u.id ORDER BY 1) AS "groups!",
                   u.password_hash IS NOT NULL AS "has_password!",
                   EXISTS (SELECT FROM login_attempts a WHERE a.user_id = u.id AND a.locked_until > now()) AS "locked!",
+                  (EXISTS (SELECT FROM totp t WHERE t.user_id = u.id AND t.confirmed_at IS NOT NULL)
+                   OR EXISTS (SELECT FROM passkeys p WHERE p.user_id = u.id)) AS "second_factor!", u.second_factor_required,
                   u.disabled_at AS "disabled_at: jiff_sqlx::Timestamp", u.deleted_at AS "deleted_at: jiff_sqlx::Timestamp",
                   u.last_login_at AS "last_login_at: jiff_sqlx::Timestamp", u.created_at AS "created_at: jiff_sqlx::Timestamp"
            FROM users u WHERE u.id = $1"#,
@@ -158,6 +170,8 @@ pub async fn list(pool: &Pool, after: &str, limit: i64) -> StoreResult<Vec<Accou
                         WHERE m.user_id = u.id ORDER BY 1) AS "groups!",
                   u.password_hash IS NOT NULL AS "has_password!",
                   EXISTS (SELECT FROM login_attempts a WHERE a.user_id = u.id AND a.locked_until > now()) AS "locked!",
+                  (EXISTS (SELECT FROM totp t WHERE t.user_id = u.id AND t.confirmed_at IS NOT NULL)
+                   OR EXISTS (SELECT FROM passkeys p WHERE p.user_id = u.id)) AS "second_factor!", u.second_factor_required,
                   u.disabled_at AS "disabled_at: jiff_sqlx::Timestamp", u.deleted_at AS "deleted_at: jiff_sqlx::Timestamp",
                   u.last_login_at AS "last_login_at: jiff_sqlx::Timestamp", u.created_at AS "created_at: jiff_sqlx::Timestamp"
            FROM users u WHERE u.name > $1 ORDER BY u.name LIMIT $2"#,
@@ -181,6 +195,7 @@ pub async fn change(tx: &mut Tx<'_>, id: Uuid, change: &AccountChange<'_>) -> St
              email_self_set = email_self_set AND NOT $3,
              display_name = CASE WHEN $5 THEN $6 ELSE display_name END,
              disabled_at = CASE WHEN $7::boolean IS NULL THEN disabled_at WHEN $7 THEN coalesce(disabled_at, now()) END,
+             second_factor_required = coalesce($8, second_factor_required),
              updated_at = now()
          WHERE id = $1 AND deleted_at IS NULL",
         id,
@@ -190,6 +205,7 @@ pub async fn change(tx: &mut Tx<'_>, id: Uuid, change: &AccountChange<'_>) -> St
         change.display_name.is_some(),
         change.display_name.flatten(),
         change.disabled,
+        change.second_factor_required,
     )
     .execute(&mut **tx)
     .await?;

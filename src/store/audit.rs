@@ -13,6 +13,8 @@ use crate::domain::audit::AuditEntry;
 pub struct Bearer {
     /// The session is neither revoked nor past its end.
     pub session: Option<Uuid>,
+    /// The session is at this revision: it saw its second factor when the decision was made with.
+    pub session_revision: Option<i64>,
     /// The API key is neither revoked nor past its end, and at this revision: what it stands for, its owner's standing, role and groups
     /// among it, is what the decision was made with.
     pub api_key: Option<(Uuid, i64)>,
@@ -122,6 +124,7 @@ pub async fn commit_batch(
         .map(|(_, c)| c.record.map(|(_, revision)| revision))
         .collect();
     let sessions: Vec<Option<Uuid>> = batch.iter().map(|(_, c)| c.bearer.session).collect();
+    let session_revisions: Vec<Option<i64>> = batch.iter().map(|(_, c)| c.bearer.session_revision).collect();
     let api_keys: Vec<Option<Uuid>> = batch.iter().map(|(_, c)| c.bearer.api_key.map(|(id, _)| id)).collect();
     let key_revisions: Vec<Option<i64>> = batch
         .iter()
@@ -137,14 +140,16 @@ pub async fn commit_batch(
              SELECT b.*
              FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
                          $9::text[], $10::text[], $11::text[], $12::int[], $13::text[], $14::text[], $15::text[], $16::bigint[],
-                         $17::uuid[], $18::bigint[], $19::uuid[], $20::bigint[], $21::uuid[], $22::bigint[], $23::bigint[])
+                         $17::uuid[], $18::bigint[], $19::uuid[], $20::bigint[], $21::uuid[], $22::bigint[], $23::bigint[],
+                         $24::bigint[])
                   WITH ORDINALITY
                   AS b(request_id, actor_kind, actor_id, actor_name, door, action, resource, version,
                        decision, reason, policy, rule, client, user_agent, origin_uid, origin_generation,
-                       record_id, revision, session_id, epoch, api_key_id, api_key_revision, until, n)
+                       record_id, revision, session_id, epoch, api_key_id, api_key_revision, until, session_revision, n)
              WHERE (b.record_id IS NULL OR EXISTS (SELECT FROM secrets s WHERE s.id = b.record_id AND s.revision = b.revision))
                AND (b.session_id IS NULL OR EXISTS (SELECT FROM sessions x
-                    WHERE x.id = b.session_id AND x.revoked_at IS NULL AND x.expires_at > now()))
+                    WHERE x.id = b.session_id AND x.revoked_at IS NULL AND x.expires_at > now()
+                      AND (b.session_revision IS NULL OR x.revision = b.session_revision)))
                AND (b.api_key_id IS NULL OR EXISTS (SELECT FROM api_keys k
                     WHERE k.id = b.api_key_id AND k.revision = b.api_key_revision AND k.revoked_at IS NULL AND k.expires_at > now()))
                AND (b.epoch IS NULL OR b.epoch = (SELECT epoch FROM policy_epoch))
@@ -180,6 +185,7 @@ pub async fn commit_batch(
         &api_keys as &[Option<Uuid>],
         &key_revisions as &[Option<i64>],
         &untils as &[Option<i64>],
+        &session_revisions as &[Option<i64>],
     )
     .fetch_all(executor)
     .await?;
@@ -193,14 +199,15 @@ pub async fn commit_batch(
 }
 
 /// Locks the credential behind a mutation until its transaction ends, so that no revocation comes in between; `false` if it does not
-/// hold any more. For transactions of several statements; a single one asks the same in its own condition.
+/// hold any more. Locked as whoever ends a session does: one that was only shared would have to be locked again by a mutation that ends it,
+/// and two of those would wait for each other. For transactions of several statements; a single one asks the same in its own condition.
 ///
 /// # Errors
 /// [`super::StoreError`].
 pub async fn hold(tx: &mut Tx<'_>, bearer: Bearer) -> StoreResult<bool> {
     if let Some(session) = bearer.session {
         let held = sqlx::query!(
-            "SELECT id FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > now() FOR SHARE",
+            "SELECT id FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > now() FOR NO KEY UPDATE",
             session
         )
         .fetch_optional(&mut **tx)

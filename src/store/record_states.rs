@@ -18,7 +18,7 @@ pub async fn claim(tx: &mut Tx<'_>, id: Uuid, revision: i64, bearer: Bearer, pol
            AND EXISTS (SELECT FROM policy_epoch WHERE epoch = $4)
            AND EXISTS (SELECT FROM roots WHERE id = root_id AND state = 'active')
            AND ($3::uuid IS NULL OR EXISTS (SELECT FROM sessions x
-                WHERE x.id = $3 AND x.revoked_at IS NULL AND x.expires_at > now()))
+                WHERE x.id = $3 AND x.revoked_at IS NULL AND x.expires_at > now() AND ($7::bigint IS NULL OR x.revision = $7)))
            AND ($5::uuid IS NULL OR EXISTS (SELECT FROM api_keys k
                 WHERE k.id = $5 AND k.revision = $6 AND k.revoked_at IS NULL AND k.expires_at > now()))",
         id,
@@ -27,6 +27,7 @@ pub async fn claim(tx: &mut Tx<'_>, id: Uuid, revision: i64, bearer: Bearer, pol
         policy_epoch,
         bearer.api_key.map(|(id, _)| id),
         bearer.api_key.map(|(_, revision)| revision),
+        bearer.session_revision,
     )
     .execute(&mut **tx)
     .await?;

@@ -67,7 +67,7 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
              WHERE EXISTS (SELECT FROM policy_epoch WHERE epoch = $9)
                AND EXISTS (SELECT FROM roots WHERE id = $2 AND state = 'active')
                AND ($8::uuid IS NULL OR EXISTS (SELECT FROM sessions x
-                    WHERE x.id = $8 AND x.revoked_at IS NULL AND x.expires_at > now()))
+                    WHERE x.id = $8 AND x.revoked_at IS NULL AND x.expires_at > now() AND ($27::bigint IS NULL OR x.revision = $27)))
                AND ($24::uuid IS NULL OR EXISTS (SELECT FROM api_keys k
                     WHERE k.id = $24 AND k.revision = $25 AND k.revoked_at IS NULL AND k.expires_at > now()))
              ON CONFLICT ON CONSTRAINT secrets_path_key DO NOTHING
@@ -111,6 +111,7 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         new.bearer.api_key.map(|(id, _)| id),
         new.bearer.api_key.map(|(_, revision)| revision),
         new.delete_after,
+        new.bearer.session_revision,
     )
     .fetch_optional(pool)
     .await?;
@@ -135,7 +136,7 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
                AND EXISTS (SELECT FROM policy_epoch WHERE epoch = $9)
                AND EXISTS (SELECT FROM roots WHERE id = $2 AND state = 'active')
                AND ($8::uuid IS NULL OR EXISTS (SELECT FROM sessions x
-                    WHERE x.id = $8 AND x.revoked_at IS NULL AND x.expires_at > now()))
+                    WHERE x.id = $8 AND x.revoked_at IS NULL AND x.expires_at > now() AND ($29::bigint IS NULL OR x.revision = $29)))
                AND ($24::uuid IS NULL OR EXISTS (SELECT FROM api_keys k
                     WHERE k.id = $24 AND k.revision = $25 AND k.revoked_at IS NULL AND k.expires_at > now()))
              RETURNING id, revision, updated_at
@@ -182,6 +183,7 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         new.delete_after,
         new.revision,
         new.manager,
+        new.bearer.session_revision,
     )
     .fetch_optional(pool)
     .await?;

@@ -22,6 +22,19 @@ pub struct LoginStanding {
     pub recovery_codes: i64,
 }
 
+/// Removes every second factor of a user, recovery codes too; answers whether there was any that counted.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn remove_all(tx: &mut Tx<'_>, user_id: Uuid) -> StoreResult<bool> {
+    let totp = super::totp::remove(tx, user_id).await?;
+    super::recovery_codes::remove(tx, user_id).await?;
+    let passkeys = sqlx::query!("DELETE FROM passkeys WHERE user_id = $1", user_id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(totp || passkeys.rows_affected() > 0)
+}
+
 /// Holds a user's row until the transaction ends and says what a login of it has to show; `None` if the user may not log in. Whatever
 /// changes a password, a standing or a factor takes the same row first, so nothing of it changes before this login is committed.
 ///

@@ -20,6 +20,10 @@ pub struct SessionRow {
     pub name_since: Option<Timestamp>,
     /// Whether it may act: neither revoked nor past its end, and the user not disabled.
     pub live: bool,
+    /// Rises when what the session stands for changes.
+    pub revision: i64,
+    /// When it last saw a second factor.
+    pub second_factor_at: Option<Timestamp>,
 }
 
 /// A session by id.
@@ -28,7 +32,8 @@ pub struct SessionRow {
 /// [`super::StoreError`].
 pub async fn find(pool: &Pool, id: Uuid) -> StoreResult<Option<SessionRow>> {
     let row = sqlx::query!(
-        r#"SELECT u.id AS user_id, u.name AS user_name, u.role,
+        r#"SELECT u.id AS user_id, u.name AS user_name, u.role, s.revision,
+                  s.second_factor_at AS "second_factor_at: jiff_sqlx::Timestamp",
                   (SELECT r.retired_at FROM retired_names r WHERE r.kind = 'user' AND r.name = u.name)
                       AS "name_since: jiff_sqlx::Timestamp",
                   (s.revoked_at IS NULL AND s.expires_at > now() AND u.disabled_at IS NULL AND u.deleted_at IS NULL) AS "live!"
@@ -43,7 +48,40 @@ pub async fn find(pool: &Pool, id: Uuid) -> StoreResult<Option<SessionRow>> {
         role: row.role,
         name_since: row.name_since.map(jiff_sqlx::Timestamp::to_jiff),
         live: row.live,
+        revision: row.revision,
+        second_factor_at: row.second_factor_at.map(jiff_sqlx::Timestamp::to_jiff),
     }))
+}
+
+/// Notes when a session saw a second factor, and raises its revision; `false` if it has ended.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn step_up(tx: &mut Tx<'_>, id: Uuid, at: Timestamp) -> StoreResult<bool> {
+    let done = sqlx::query!(
+        "UPDATE sessions SET second_factor_at = ($2::text)::timestamptz, revision = revision + 1, last_used_at = now()
+         WHERE id = $1 AND revoked_at IS NULL AND expires_at > now()",
+        id,
+        at.to_string(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether a session began within `seconds`, and its user has no password to show again.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn began_without_password(pool: &Pool, id: Uuid, seconds: f64) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM sessions s JOIN users u ON u.id = s.user_id
+                          WHERE s.id = $1 AND s.created_at > now() - make_interval(secs => $2) AND u.password_hash IS NULL) AS "recent!""#,
+        id,
+        seconds,
+    )
+    .fetch_one(pool)
+    .await?)
 }
 
 /// Name, role and, if somebody else bore the name before, until when.
@@ -154,14 +192,16 @@ pub async fn revoke_all_of(tx: &mut Tx<'_>, user_id: Uuid) -> StoreResult<u64> {
     Ok(done.rows_affected())
 }
 
-/// Removes sessions that ended more than a day ago; answers how many.
+/// Removes sessions that ended more than a day ago, be it by themselves; answers how many.
 ///
 /// # Errors
 /// [`super::StoreError`].
 pub async fn prune(pool: &Pool) -> StoreResult<u64> {
-    let done = sqlx::query!("DELETE FROM sessions WHERE expires_at < now() - interval '1 day'")
-        .execute(pool)
-        .await?;
+    let done = sqlx::query!(
+        "DELETE FROM sessions WHERE expires_at < now() - interval '1 day' OR revoked_at < now() - interval '1 day'"
+    )
+    .execute(pool)
+    .await?;
     Ok(done.rows_affected())
 }
 

@@ -12,6 +12,7 @@ mod architecture;
 mod authorization;
 mod bad_input;
 mod canary;
+mod cli;
 mod fuzz;
 mod gitops;
 mod http;

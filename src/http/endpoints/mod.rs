@@ -14,12 +14,14 @@ mod consumers;
 mod group;
 mod group_members;
 mod health;
+mod jwks;
 mod list;
 mod login;
 mod login_kubernetes;
 mod logout;
 mod me;
 mod me_capabilities;
+mod me_second_factor;
 mod metadata;
 mod metadata_view;
 mod openapi;
@@ -40,7 +42,9 @@ mod report_access;
 mod rollback;
 mod roots;
 mod search;
+mod second_factor;
 mod session_tokens;
+mod sessions;
 mod system;
 mod transfer;
 mod user;
@@ -58,6 +62,7 @@ pub(super) fn all() -> Vec<Endpoint> {
     [
         health::endpoints(),
         openapi::endpoints(),
+        vec![jwks::endpoint()],
         vec![
             login::endpoint(),
             refresh::endpoint(),
@@ -65,6 +70,9 @@ pub(super) fn all() -> Vec<Endpoint> {
             logout::endpoint(),
         ],
         me::endpoints(),
+        second_factor::endpoints(),
+        me_second_factor::endpoints(),
+        sessions::endpoints(),
         api_key_list::endpoints(),
         api_key_create::endpoints(),
         api_key_rotate::endpoints(),

@@ -65,6 +65,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             post(unlock),
             Operation::new("Unlock an account after too many attempts").answers_nothing(),
         ),
+        of(
+            "DELETE",
+            "/api/v1/users/{id}/second-factor",
+            delete(remove_second_factors),
+            Operation::new("Take every second factor of a user away; the user's sessions end").answers_nothing(),
+        ),
     ]
 }
 
@@ -78,11 +84,12 @@ struct ChangeForm {
     #[serde(default, deserialize_with = "set")]
     display_name: Option<Option<String>>,
     disabled: Option<bool>,
+    second_factor_required: Option<bool>,
     groups: Option<Vec<String>>,
 }
 
 impl Form for ChangeForm {
-    const EXAMPLE: &'static str = r#"{"role": "auditor", "email": null, "displayName": "Ann", "disabled": false, "groups": ["ops"]}, each optional; null takes an e-mail address or a display name away"#;
+    const EXAMPLE: &'static str = r#"{"role": "auditor", "email": null, "displayName": "Ann", "disabled": false, "secondFactorRequired": true, "groups": ["ops"]}, each optional; null takes an e-mail address or a display name away"#;
     const LIMIT: usize = 64 << 10;
 }
 
@@ -125,6 +132,7 @@ async fn change(
         email: form.email,
         display_name: form.display_name,
         disabled: form.disabled,
+        second_factor_required: form.second_factor_required,
         groups: form.groups,
     };
     let user = api.vault().users().change(&ctx, ids.get("id"), change).await?;
@@ -165,6 +173,16 @@ async fn reset(
     let body = Zeroizing::new(serde_json::to_vec(&LinkView::from(&link)).unwrap_or_default());
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     Ok((headers, Bytes::from_owner(body)).into_response())
+}
+
+async fn remove_second_factors(
+    Authenticated(ctx): Authenticated,
+    State(api): State<Api>,
+    ids: Ids,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Result<StatusCode> {
+    api.vault().users().remove_second_factors(&ctx, ids.get("id")).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn unlock(

@@ -26,6 +26,10 @@ pub(super) struct UserView {
     groups: Vec<String>,
     /// `active`, `pending` (has no password yet), `locked`, `disabled` or `deleted`.
     state: String,
+    /// Whether it has a second factor.
+    second_factor: bool,
+    /// Whether an administrator demands one of it.
+    second_factor_required: bool,
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_login_at: Option<Timestamp>,
@@ -57,6 +61,8 @@ impl From<User> for UserView {
             display_name: user.display_name,
             groups: user.groups,
             state: state.to_owned(),
+            second_factor: user.second_factor,
+            second_factor_required: user.second_factor_required,
             created_at: user.created_at,
             last_login_at: user.last_login_at,
         }

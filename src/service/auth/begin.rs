@@ -83,7 +83,6 @@ pub(in crate::service) enum SecondFactor {
     /// A second factor, if the account has one or needs one.
     Open,
     /// Nothing: one was shown then, or whoever vouches for the login was not asked for one.
-    #[expect(dead_code, reason = "for ways in that come with a second factor of their own")]
     Settled(Option<Timestamp>),
 }
 
@@ -233,14 +232,13 @@ impl Auth<'_> {
     }
 
     fn wants_second_factor(&self, standing: &LoginStanding) -> bool {
-        let settings = &self.vault.second_factor;
-        standing.totp
-            || standing.passkey
-            || standing.required
-            || settings
-                .required_roles
-                .iter()
-                .any(|role| role.as_str() == standing.role)
+        standing.totp || standing.passkey || self.needs_second_factor(standing)
+    }
+
+    /// Whether an account's logins need a second factor, be there one or not.
+    pub(super) fn needs_second_factor(&self, standing: &LoginStanding) -> bool {
+        let roles = &self.vault.second_factor.required_roles;
+        standing.required || roles.iter().any(|role| role.as_str() == standing.role)
     }
 
     async fn challenge(

@@ -171,7 +171,6 @@ pub(in crate::service) fn request_context(now: Timestamp, actor: Actor, info: &R
         request_id: info.request_id,
         origin: origin_of(info),
         credential: Credential::Own,
-        second_factor_at: None,
     }
 }
 

@@ -8,7 +8,10 @@ mod passwords;
 mod profile;
 mod refresh;
 mod rehash;
+mod second_factor;
+mod session_list;
 mod sessions;
+mod signing_keys;
 mod tokens;
 mod workload;
 
@@ -21,6 +24,10 @@ pub(super) use login::request_context;
 pub use login::{AccessToken, LoginRequest};
 pub use passwords::{PasswordPool, PasswordSettings};
 pub use profile::{Me, ProfileChange};
+pub use second_factor::{CompletedLogin, SecondFactorState, ShownFactor};
+pub use session_list::{Session, SessionPage};
+pub(super) use sessions::KnownSession;
+pub(super) use signing_keys::CHANGE as SIGNING_KEYS_CHANGE;
 pub use tokens::TokenSettings;
 pub(super) use tokens::Tokens;
 pub(super) use workload::Workloads;
@@ -31,6 +38,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::Vault;
+pub use crate::crypto::totp::Enrolment;
 
 /// What the door knows of a request before it knows who sent it.
 #[derive(Debug, Clone, Default)]

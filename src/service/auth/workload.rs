@@ -60,6 +60,11 @@ impl Workloads {
             reviews: Semaphore::new(REVIEWS),
         }
     }
+
+    /// How long a session lasts at most.
+    pub(super) fn session_ttl(&self) -> Duration {
+        self.settings.session_ttl
+    }
 }
 
 /// What a workload sends to log in.
@@ -178,7 +183,6 @@ impl Auth<'_> {
             request_id: info.request_id,
             origin: origin_of(info),
             credential: Credential::Own,
-            second_factor_at: None,
         };
         let path = format!("{prefix}/{}", claims.namespace);
         let uid = workload.namespace_uid.as_str();
@@ -257,7 +261,6 @@ impl Auth<'_> {
             request_id: info.request_id,
             origin: origin_of(info),
             credential: Credential::Own,
-            second_factor_at: None,
         };
         // Nothing of the token is true, so nothing of it is written down.
         let mut entry = ctx

@@ -123,7 +123,7 @@ impl Records<'_> {
         let decision = ruling.decide(ctx, Capability::Read, path, &self.vault.metrics);
         let entry = ctx.entry(Action::RecordRead, path.as_str()).decided(&decision);
         let confirm = Confirm {
-            bearer: ctx.bearer(),
+            bearer: ctx.decided_bearer(),
             policy_epoch: Some(ruling.epoch),
             ..Confirm::default()
         };

@@ -109,7 +109,7 @@ impl Records<'_> {
             let next = last.map(|it| format!("{}/{}/{}", it.cluster, it.namespace, it.vault_secret));
             let confirm = Confirm {
                 record: Some((record.id, record.revision)),
-                bearer: ctx.bearer(),
+                bearer: ctx.decided_bearer(),
                 policy_epoch: Some(ruling.epoch),
                 ..Confirm::default()
             };

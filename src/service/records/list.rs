@@ -65,7 +65,7 @@ impl Records<'_> {
             let ruling = self.vault.authority.ruling();
             let page = self.scan(ctx, prefix, options, &ruling).await?;
             let confirm = Confirm {
-                bearer: ctx.bearer(),
+                bearer: ctx.decided_bearer(),
                 policy_epoch: Some(ruling.epoch),
                 ..Confirm::default()
             };

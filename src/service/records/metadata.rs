@@ -51,7 +51,7 @@ impl Records<'_> {
             };
             let confirm = Confirm {
                 record: Some((row.id, row.revision)),
-                bearer: ctx.bearer(),
+                bearer: ctx.decided_bearer(),
                 policy_epoch: Some(ruling.epoch),
                 ..Confirm::default()
             };

@@ -104,7 +104,7 @@ impl<'v> Records<'v> {
     ) -> Result<Option<Error>> {
         let confirm = Confirm {
             record: record.map(|record| (record.id, record.revision)),
-            bearer: ctx.bearer(),
+            bearer: ctx.decided_bearer(),
             policy_epoch: Some(epoch),
             ..Confirm::default()
         };

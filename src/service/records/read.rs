@@ -98,7 +98,7 @@ impl Records<'_> {
                     let confirm = Confirm {
                         record: Some((read.id, read.revision)),
                         until: read.until,
-                        bearer: ctx.bearer(),
+                        bearer: ctx.decided_bearer(),
                         policy_epoch: Some(ruling.epoch),
                     };
                     match self
@@ -158,7 +158,7 @@ impl Records<'_> {
             let rows = versions(&self.vault.pool, record.id).await.map_err(store_failed)?;
             let confirm = Confirm {
                 record: Some((record.id, record.revision)),
-                bearer: ctx.bearer(),
+                bearer: ctx.decided_bearer(),
                 policy_epoch: Some(ruling.epoch),
                 ..Confirm::default()
             };

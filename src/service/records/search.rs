@@ -60,7 +60,7 @@ impl Records<'_> {
             let ruling = self.vault.authority.ruling();
             let page = self.hits(ctx, options, &ruling).await?;
             let confirm = Confirm {
-                bearer: ctx.bearer(),
+                bearer: ctx.decided_bearer(),
                 policy_epoch: Some(ruling.epoch),
                 ..Confirm::default()
             };

@@ -137,7 +137,7 @@ impl Records<'_> {
             let confirm = Confirm {
                 record: Some((read.id, read.revision)),
                 until: read.until,
-                bearer: ctx.bearer(),
+                bearer: ctx.decided_bearer(),
                 policy_epoch: Some(ruling.epoch),
             };
             let entry = ctx
@@ -186,7 +186,7 @@ impl Records<'_> {
         let plaintext = self.vault.keys.unseal(&context, wrapped_dek, ciphertext).await?;
         let data = decode(&plaintext).map_err(Error::internal)?;
         let entry = ctx.entry(ACTION, path.as_str());
-        if wraps::take(&self.vault.pool, wrap.id, ctx.bearer(), &entry)
+        if wraps::take(&self.vault.pool, wrap.id, ctx.decided_bearer(), &entry)
             .await
             .map_err(store_failed)?
         {
@@ -233,7 +233,7 @@ impl Records<'_> {
         let wrap = self.find_wrap(text).await?;
         if let Some((wrap, _)) = wrap.as_ref().and_then(usable) {
             let entry = ctx.entry(ACTION, &wrap.path);
-            if wraps::take(&self.vault.pool, wrap.id, ctx.bearer(), &entry)
+            if wraps::take(&self.vault.pool, wrap.id, ctx.decided_bearer(), &entry)
                 .await
                 .map_err(store_failed)?
             {

@@ -211,7 +211,7 @@ impl Records<'_> {
                 wrapped_dek: &sealed.wrapped_dek,
                 ciphertext: &sealed.ciphertext,
                 entry: &written,
-                bearer: ctx.bearer(),
+                bearer: ctx.decided_bearer(),
                 policy_epoch: ruling.epoch,
             };
             let statement = if current.is_some() { "update" } else { "create" };

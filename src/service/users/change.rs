@@ -11,8 +11,9 @@ use crate::service::context::OpContext;
 use crate::service::error::{Error, Reason, Result};
 use crate::service::failure::store_failed;
 use crate::store::accounts::{self, AccountChange};
-use crate::store::login_attempts;
+use crate::store::login_attempts::{self, Factor};
 use crate::store::one_time_tokens::Purpose;
+use crate::store::second_factors;
 
 /// What of a user is set; what is absent stays.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +26,8 @@ pub struct UserChange {
     pub display_name: Option<Option<String>>,
     /// Whether it may not act.
     pub disabled: Option<bool>,
+    /// Whether its logins need a second factor.
+    pub second_factor_required: Option<bool>,
     /// The groups that it belongs to; new ones are made.
     pub groups: Option<Vec<String>>,
 }
@@ -50,6 +53,7 @@ impl Users<'_> {
             email: email.as_ref().map(Option::as_deref),
             display_name: display_name.as_ref().map(Option::as_deref),
             disabled: change.disabled,
+            second_factor_required: change.second_factor_required,
         };
         if !accounts::change(&mut tx, id, &row).await.map_err(taken)? {
             return Err(not_found());
@@ -119,6 +123,26 @@ impl Users<'_> {
         let link = self.link(&mut tx, ctx, id, Purpose::Reset).await?;
         self.commit(tx, ctx, Action::UserReset, &user.name).await?;
         Ok(link)
+    }
+
+    /// Takes every second factor of a user away, for somebody who has lost them; every session of the user ends.
+    ///
+    /// # Errors
+    /// [`Reason::AdministratorRequired`], [`Reason::UserNotFound`], [`Reason::SecondFactorNotEnrolled`], and those of the store.
+    pub async fn remove_second_factors(&self, ctx: &OpContext, id: Uuid) -> Result<()> {
+        let mut tx = self.administer(ctx).await?;
+        let user = accounts::find(&mut tx, id).await.map_err(store_failed)?;
+        let user = user.ok_or_else(not_found)?;
+        if !second_factors::remove_all(&mut tx, id).await.map_err(store_failed)? {
+            return Err(Error::new(
+                Reason::SecondFactorNotEnrolled,
+                "the user has no second factor",
+            ));
+        }
+        login_attempts::forget(&mut tx, id, Factor::SecondFactor)
+            .await
+            .map_err(store_failed)?;
+        self.commit(tx, ctx, Action::SecondFactorRemove, &user.name).await
     }
 
     /// Unlocks an account after too many attempts.

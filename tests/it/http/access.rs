@@ -21,6 +21,7 @@ pub fn filled(route: &str) -> String {
         .replace("{user}", id)
         .replace("{number}", "1")
         .replace("{setting}", "maintenance")
+        .replace("{session}", id)
         .replace("{*name}", "team-a")
 }
 

@@ -17,6 +17,7 @@ mod passwords;
 mod policies;
 mod rates;
 mod records;
+mod sessions;
 mod system;
 mod users;
 mod workloads;

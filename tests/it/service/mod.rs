@@ -10,6 +10,7 @@ mod reads;
 mod records;
 mod roots;
 mod round_trips;
+mod second_factor;
 mod sessions;
 mod tampering;
 mod transfers;

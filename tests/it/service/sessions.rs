@@ -239,3 +239,33 @@ async fn r02_an_account_that_needs_a_second_factor_gets_a_challenge_and_no_sessi
     database.execute("UPDATE users SET second_factor_required = true").await;
     assert!(login(&process).await.challenge().is_some(), "an administrator said so");
 }
+
+#[tokio::test]
+async fn signing_keys_are_made_anew_when_they_are_old_by_one_process_of_several() {
+    let database = TestDatabase::new().await;
+    let one = TestVault::open(&database).await;
+    one.admin().await;
+    let two = one.replica(&database).await;
+    let before = session(&one).await;
+    let keys = "SELECT count(*) FROM signing_keys";
+    let (a, b) = (one.vault.auth(), two.vault.auth());
+    assert_eq!(database.count(keys).await, 1);
+    database
+        .execute("UPDATE signing_keys SET created_at = now() - interval '31 days'")
+        .await;
+    let upkeep = async |process: &TestVault| process.vault.auth().keep_signing_keys().await.unwrap();
+    tokio::join!(upkeep(&one), upkeep(&two));
+    assert_eq!(database.count(keys).await, 2, "one new key, whoever made it");
+    assert_eq!(a.jwks(), b.jwks());
+    let after = session(&one).await;
+    assert_eq!(call(&two, &before.token).await, None, "the key before verifies");
+    assert_eq!(call(&two, &after.token).await, None);
+    // The last token that the key before signed has ended.
+    database
+        .execute("UPDATE signing_keys SET retired_at = now() - interval '2 hours' WHERE retired_at IS NOT NULL")
+        .await;
+    upkeep(&one).await;
+    assert_eq!(database.count(keys).await, 1);
+    assert_eq!(call(&one, &before.token).await, Some(Reason::TokenInvalid));
+    assert_eq!(call(&one, &after.token).await, None);
+}

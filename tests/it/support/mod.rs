@@ -1,6 +1,7 @@
 //! What integration tests share: a database of their own, a vault opened on it as the runtime role, and the real
 //! binary as processes.
 
+pub mod authenticator;
 #[allow(dead_code, reason = "test programs of their own use the rest of it")]
 pub mod client;
 pub mod cluster;

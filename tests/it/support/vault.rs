@@ -131,6 +131,7 @@ impl TestVault {
                 issuer: "https://vault.test".to_owned(),
                 audience: "vault".to_owned(),
                 ttl: Duration::from_secs(600),
+                key_age: Duration::from_secs(30 * 86_400),
             },
             passwords: PasswordSettings {
                 // The cheapest that Argon2 takes: these tests count verifications, they do not resist guessing.

@@ -184,7 +184,7 @@ impl Auth<'_> {
     }
 
     /// Commits the entry of a look at administrative things, which confirms the caller's credential.
-    async fn audited(&self, ctx: &OpContext, entry: AuditEntry) -> Result<()> {
+    pub(super) async fn audited(&self, ctx: &OpContext, entry: AuditEntry) -> Result<()> {
         let confirm = Confirm {
             bearer: ctx.bearer(),
             ..Confirm::default()

@@ -73,7 +73,6 @@ impl Auth<'_> {
                 revision: key.revision,
                 hash,
             },
-            second_factor_at: None,
         };
         if !is_within(&key.networks, info.client) {
             return self.refuse_address(&ctx, &key).await;
