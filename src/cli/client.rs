@@ -184,7 +184,9 @@ impl Client {
         media_type: &str,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let body = body.map(bytes::Bytes::from_owner);
-        let (status, answer) = self.exchange(method.clone(), endpoint, query, body.clone(), media_type).await?;
+        let (status, answer) = self
+            .exchange(method.clone(), endpoint, query, body.clone(), media_type)
+            .await?;
         let expired = status == StatusCode::UNAUTHORIZED && reason_of(&answer).as_deref() == Some(TOKEN_EXPIRED);
         let (status, answer) = match expired && self.refresh().await? {
             true => self.exchange(method, endpoint, query, body, media_type).await?,
@@ -217,7 +219,9 @@ impl Client {
         // Texts always serialise.
         let body = bytes::Bytes::from_owner(Zeroizing::new(serde_json::to_vec(&form).unwrap_or_default()));
         self.clear_token();
-        let (status, answer) = self.exchange(Method::POST, "auth/refresh", &[], Some(body), JSON).await?;
+        let (status, answer) = self
+            .exchange(Method::POST, "auth/refresh", &[], Some(body), JSON)
+            .await?;
         if !status.is_success() {
             return Err(refused(status, &answer));
         }

@@ -61,7 +61,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SecondFactorState")]
+#[schemars(rename = "SecondFactors")]
 #[serde(rename_all = "camelCase")]
 struct StateView {
     /// Whether an authenticator counts.

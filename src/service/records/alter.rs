@@ -225,7 +225,8 @@ impl Records<'_> {
                 }
             };
             let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-            let claimed = record_states::claim(&mut tx, record.id, record.revision, ctx.decided_bearer(), ruling.epoch).await;
+            let claimed =
+                record_states::claim(&mut tx, record.id, record.revision, ctx.decided_bearer(), ruling.epoch).await;
             if !claimed.map_err(store_failed)? {
                 drop(tx);
                 self.catch_up(ctx, Some(path)).await?;
