@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::AppError;
 use crate::crypto::breached::BreachedList;
 use crate::crypto::keyring::Keyring;
+use crate::crypto::passkey::PasskeySettings;
 use crate::crypto::password::Argon2Settings;
 use crate::crypto::provider::FileKeyProvider;
 use crate::service::audit_log::AuditSettings;
@@ -134,6 +135,7 @@ fn config(
             required_roles: settings.auth.second_factor.required_roles.clone(),
             issuer: settings.auth.second_factor.issuer.clone(),
         },
+        passkeys: passkeys(&settings.auth),
         api_key_max_ttl: settings.auth.api_key_max_ttl.get(),
         workloads: WorkloadSettings {
             audience: settings.auth.kubernetes.audience.clone(),
@@ -156,6 +158,14 @@ fn audit(settings: &Settings) -> Result<AuditSettings, AppError> {
         retention_days: (audit.retention_days > 0).then_some(audit.retention_days),
         verify_every: Some(audit.verify_every.get()).filter(|every| !every.is_zero()),
         sinks: super::sinks::of(audit)?,
+    })
+}
+
+fn passkeys(auth: &Auth) -> Option<PasskeySettings> {
+    Some(PasskeySettings {
+        rp_id: auth.passkeys.rp_id.clone()?,
+        origins: auth.passkeys.origins.clone(),
+        name: auth.passkeys.name.clone(),
     })
 }
 

@@ -14,6 +14,7 @@ pub mod jwt;
 pub mod keyring;
 pub mod keys;
 pub mod mac;
+pub mod passkey;
 pub mod password;
 pub mod provider;
 pub mod random;

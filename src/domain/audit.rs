@@ -75,6 +75,12 @@ pub enum Action {
     UserUnlock,
     /// A person changed what they are called, or their address.
     ProfileChange,
+    /// A passkey was registered.
+    PasskeyAdd,
+    /// A passkey got another name.
+    PasskeyRename,
+    /// A passkey was removed.
+    PasskeyRemove,
     /// Groups were listed.
     GroupList,
     /// A group or its members were looked at.
@@ -250,6 +256,9 @@ impl Action {
             Self::UserReset => "user.reset",
             Self::UserUnlock => "user.unlock",
             Self::ProfileChange => "profile.change",
+            Self::PasskeyAdd => "passkey.add",
+            Self::PasskeyRename => "passkey.rename",
+            Self::PasskeyRemove => "passkey.remove",
             Self::GroupList => "group.list",
             Self::GroupRead => "group.read",
             Self::GroupCreate => "group.create",

@@ -190,6 +190,15 @@ mod tests {
         DELETE /api/v1/groups/{id}/members/{user} Session
         POST   /api/v1/auth/redeem          Anyone
         POST   /api/v1/me/password          Session
+        GET    /api/v1/me/passkeys          Session
+        POST   /api/v1/me/passkeys/start    Session
+        POST   /api/v1/me/passkeys          Session
+        PATCH  /api/v1/me/passkeys/{passkey} Session
+        DELETE /api/v1/me/passkeys/{passkey} Session
+        POST   /api/v1/auth/passkey/start   Anyone
+        POST   /api/v1/auth/passkey         Anyone
+        POST   /api/v1/auth/second-factor/passkey Anyone
+        POST   /api/v1/auth/step-up/passkey Session
         POST   /api/v1/undelete/{*path}     Session
         POST   /api/v1/destroy/{*path}      Session
         GET    /api/v1/list                 Session
@@ -228,7 +237,10 @@ mod tests {
                 "/api/v1/auth/kubernetes",
                 "/api/v1/auth/second-factor",
                 "/api/v1/auth/second-factor/enrol",
-                "/api/v1/auth/redeem"
+                "/api/v1/auth/redeem",
+                "/api/v1/auth/passkey/start",
+                "/api/v1/auth/passkey",
+                "/api/v1/auth/second-factor/passkey"
             ]
         );
     }

@@ -40,6 +40,12 @@ pub enum Reason {
     SessionNotFound,
     /// There is no such user.
     UserNotFound,
+    /// No domain for passkeys is set up.
+    PasskeysOff,
+    /// The challenge of a passkey has ended, or the answer does not fit it.
+    PasskeyRefused,
+    /// The caller has no such passkey.
+    PasskeyNotFound,
     /// There is no such group.
     GroupNotFound,
     /// The name is another group's.
@@ -147,6 +153,9 @@ impl Reason {
             Self::AdministratorRequired => "AdministratorRequired",
             Self::SessionNotFound => "SessionNotFound",
             Self::UserNotFound => "UserNotFound",
+            Self::PasskeysOff => "PasskeysOff",
+            Self::PasskeyRefused => "PasskeyRefused",
+            Self::PasskeyNotFound => "PasskeyNotFound",
             Self::GroupNotFound => "GroupNotFound",
             Self::GroupExists => "GroupExists",
             Self::MemberNotFound => "MemberNotFound",

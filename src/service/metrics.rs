@@ -25,6 +25,7 @@ pub struct Metrics {
     pub(super) second_factors: IntCounterVec,
     pub(super) password_verifications: IntCounter,
     pub(super) password_rehashes: IntCounter,
+    pub(super) passkeys_suspect: IntCounter,
     pub(super) feed_passes: IntCounterVec,
     pub(super) feed_changes: IntCounter,
     pub(super) policies: IntGauge,
@@ -136,6 +137,10 @@ impl Metrics {
             password_rehashes: counter(
                 "aether_vault_password_rehashes_total",
                 "Password hashes replaced at a login because the settings of Argon2 changed.",
+            )?,
+            passkeys_suspect: counter(
+                "aether_vault_passkeys_suspect_total",
+                "Passkeys that are not taken any more because their counter did not go up: there may be copies of them.",
             )?,
             feed_passes: counters(
                 "aether_vault_feed_passes_total",

@@ -68,6 +68,7 @@ impl Vault {
                     name: name.clone(),
                     role: Role::Admin.as_str().to_owned(),
                     password_hash: Some(hash),
+                    password_changed_at: None,
                     must_change_password: true,
                     disabled: false,
                 };

@@ -9,7 +9,7 @@ use super::Vault;
 use super::failure::store_failed;
 use crate::store::{
     access_daily, api_keys, audit, changes, cluster_namespaces, login_attempts, login_challenges, one_time_tokens,
-    sessions, totp,
+    passkeys, sessions, totp,
 };
 
 /// How often.
@@ -65,6 +65,7 @@ impl Vault {
         login_challenges::prune(&self.pool).await.map_err(store_failed)?;
         login_attempts::prune(&self.pool).await.map_err(store_failed)?;
         one_time_tokens::prune(&self.pool).await.map_err(store_failed)?;
+        passkeys::prune(&self.pool).await.map_err(store_failed)?;
         self.clear_records().await
     }
 }

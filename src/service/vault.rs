@@ -31,6 +31,7 @@ use super::roots::Roots;
 use super::system::{LiveConfig, System};
 use super::users::Users;
 use crate::crypto::keyring::Keyring;
+use crate::crypto::passkey::{PasskeySettings, RelyingParty};
 use crate::crypto::random;
 use crate::crypto::token::TokenHash;
 use crate::store::{Pool, audit, migrate, pool};
@@ -56,6 +57,8 @@ pub struct VaultConfig {
     pub sessions: SessionSettings,
     /// Who needs a second factor.
     pub second_factor: SecondFactorSettings,
+    /// Whom passkeys are for; without it there are none.
+    pub passkeys: Option<PasskeySettings>,
     /// For how long an API key may be made.
     pub api_key_max_ttl: Duration,
     /// How workloads log in.
@@ -91,6 +94,7 @@ pub struct Vault {
     pub(super) feed: Feed,
     pub(super) tokens: Tokens,
     pub(super) passwords: PasswordPool,
+    pub(super) passkeys: Option<RelyingParty>,
     pub(super) sessions: SessionSettings,
     pub(super) second_factor: SecondFactorSettings,
     pub(super) audit_keys: AuditKeys,
@@ -124,6 +128,7 @@ impl Vault {
             keyring,
             tokens,
             passwords,
+            passkeys,
             sessions,
             second_factor,
             api_key_max_ttl,
@@ -162,6 +167,7 @@ impl Vault {
             feed: Feed::new(),
             tokens,
             passwords: PasswordPool::new(&passwords, metrics.clone())?,
+            passkeys: passkeys.map(RelyingParty::new),
             sessions,
             second_factor,
             listen_dsn,

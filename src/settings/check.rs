@@ -155,6 +155,39 @@ impl Settings {
                 problems.add(key, "must be 1 to 256 characters without spaces");
             }
         }
+        let passkeys = &auth.passkeys;
+        match (&passkeys.rp_id, passkeys.origins.is_empty()) {
+            (Some(domain), false) => {
+                let below = |origin: &String| {
+                    let host = origin
+                        .split("://")
+                        .nth(1)
+                        .and_then(|rest| rest.split(':').next())
+                        .unwrap_or_default();
+                    host == domain || host.ends_with(&format!(".{domain}"))
+                };
+                if !domain.split('.').all(is_dns_label) {
+                    problems.add("auth.passkeys.rp_id", "must be a domain, such as vault.example.org");
+                } else if !passkeys.origins.iter().all(|origin| is_origin(origin) && below(origin)) {
+                    problems.add(
+                        "auth.passkeys.origins",
+                        "must hold origins at the domain 'rp_id' or below it, as browsers send them, such as https://vault.example.org",
+                    );
+                }
+            }
+            (Some(_), true) => problems.add(
+                "auth.passkeys.origins",
+                "is empty; name the origins of the pages that may use passkeys, such as https://vault.example.org",
+            ),
+            (None, false) => problems.add(
+                "auth.passkeys.rp_id",
+                "is missing; it is the domain that passkeys are for",
+            ),
+            (None, true) => {}
+        }
+        if passkeys.name.is_empty() || passkeys.name.len() > 64 || passkeys.name.chars().any(char::is_control) {
+            problems.add("auth.passkeys.name", "must be 1 to 64 characters on one line");
+        }
         problems.range("auth.password.min_length", &auth.password.min_length, &8, &64);
         let argon2 = &auth.argon2;
         problems.range("auth.argon2.memory_kib", &argon2.memory_kib, &8192, &1_048_576);

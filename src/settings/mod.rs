@@ -8,6 +8,7 @@ mod dsn;
 mod human;
 mod layers;
 mod load;
+mod passkeys;
 mod passwords;
 mod show;
 
@@ -21,6 +22,7 @@ pub use dsn::{Dsn, DsnError};
 pub use human::{ByteSize, HumanDuration};
 pub use layers::{Origin, Overrides};
 pub use load::{DEFAULT_FILE, Loaded};
+pub use passkeys::Passkeys;
 pub use passwords::PasswordPolicy;
 
 use crate::domain::actor::Role;
@@ -317,6 +319,8 @@ pub struct Auth {
     pub argon2: Argon2,
     /// Which passwords people may choose.
     pub password: PasswordPolicy,
+    /// Whom passkeys are for.
+    pub passkeys: Passkeys,
 }
 
 impl Default for Auth {
@@ -333,6 +337,7 @@ impl Default for Auth {
             kubernetes: KubernetesLogin::default(),
             argon2: Argon2::default(),
             password: PasswordPolicy::default(),
+            passkeys: Passkeys::default(),
         }
     }
 }

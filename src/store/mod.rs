@@ -23,6 +23,7 @@ pub mod login_attempts;
 pub mod login_challenges;
 pub mod migrate;
 pub mod one_time_tokens;
+pub mod passkeys;
 pub mod path_settings;
 pub mod policies;
 pub mod pool;

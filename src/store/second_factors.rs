@@ -1,5 +1,6 @@
 //! Which second factors an account has, asked by its id (R2).
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Tx;
@@ -8,8 +9,8 @@ use super::error::StoreResult;
 /// An account that may log in, and what its logins have to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginStanding {
-    /// The password's PHC string as it is now.
-    pub password_hash: Option<String>,
+    /// When the password was last set.
+    pub password_changed_at: Option<Timestamp>,
     /// `admin`, `auditor` or `user`.
     pub role: String,
     /// Whether an administrator demands a second factor of this account.
@@ -45,9 +46,8 @@ pub async fn hold(tx: &mut Tx<'_>, user_id: Uuid) -> StoreResult<Option<LoginSta
     sqlx::query!("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
         .fetch_optional(&mut **tx)
         .await?;
-    Ok(sqlx::query_as!(
-        LoginStanding,
-        r#"SELECT u.password_hash, u.role, u.second_factor_required AS required,
+    let row = sqlx::query!(
+        r#"SELECT u.password_changed_at AS "changed_at: jiff_sqlx::Timestamp", u.role, u.second_factor_required,
                   EXISTS (SELECT FROM totp t WHERE t.user_id = u.id AND t.confirmed_at IS NOT NULL) AS "totp!",
                   EXISTS (SELECT FROM passkeys p WHERE p.user_id = u.id) AS "passkey!",
                   (SELECT count(*) FROM recovery_codes c WHERE c.user_id = u.id AND c.used_at IS NULL) AS "recovery_codes!"
@@ -55,5 +55,13 @@ pub async fn hold(tx: &mut Tx<'_>, user_id: Uuid) -> StoreResult<Option<LoginSta
         user_id
     )
     .fetch_optional(&mut **tx)
-    .await?)
+    .await?;
+    Ok(row.map(|row| LoginStanding {
+        password_changed_at: row.changed_at.map(jiff_sqlx::Timestamp::to_jiff),
+        role: row.role,
+        required: row.second_factor_required,
+        totp: row.totp,
+        passkey: row.passkey,
+        recovery_codes: row.recovery_codes,
+    }))
 }

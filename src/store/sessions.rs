@@ -290,3 +290,18 @@ pub async fn revoke_of_other_namespaces(tx: &mut Tx<'_>, root: &str, namespace_u
     .await?;
     Ok(done.rows_affected())
 }
+
+/// Whether a session began, or saw a second factor, within these seconds.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn is_recent(executor: impl sqlx::PgExecutor<'_>, id: Uuid, seconds: f64) -> StoreResult<bool> {
+    let recent = sqlx::query_scalar!(
+        r#"SELECT greatest(created_at, second_factor_at) > now() - make_interval(secs => $2) AS "recent!" FROM sessions WHERE id = $1"#,
+        id,
+        seconds,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(recent.unwrap_or(false))
+}

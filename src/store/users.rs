@@ -1,5 +1,6 @@
 //! Users.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Tx;
@@ -17,6 +18,8 @@ pub struct UserRow {
     pub role: String,
     /// The password's PHC string; absent for whoever has none.
     pub password_hash: Option<String>,
+    /// When the password was last set; a hash that is renewed is of the same password.
+    pub password_changed_at: Option<Timestamp>,
     /// Whether the password is a one-time one.
     pub must_change_password: bool,
     /// Whether it may not act.
@@ -28,14 +31,23 @@ pub struct UserRow {
 /// # Errors
 /// [`super::StoreError`].
 pub async fn find_by_name(pool: &Pool, name: &str) -> StoreResult<Option<UserRow>> {
-    Ok(sqlx::query_as!(
-        UserRow,
-        r#"SELECT id, name, role, password_hash, must_change_password, (disabled_at IS NOT NULL OR deleted_at IS NOT NULL) AS "disabled!"
+    let row = sqlx::query!(
+        r#"SELECT id, name, role, password_hash, password_changed_at AS "changed_at: jiff_sqlx::Timestamp", must_change_password,
+                  (disabled_at IS NOT NULL OR deleted_at IS NOT NULL) AS "disabled!"
            FROM users WHERE name = $1"#,
         name
     )
     .fetch_optional(pool)
-    .await?)
+    .await?;
+    Ok(row.map(|row| UserRow {
+        id: row.id,
+        name: row.name,
+        role: row.role,
+        password_hash: row.password_hash,
+        password_changed_at: row.changed_at.map(jiff_sqlx::Timestamp::to_jiff),
+        must_change_password: row.must_change_password,
+        disabled: row.disabled,
+    }))
 }
 
 /// Whether there is any user: if not, the vault is new. Holds a lock until the transaction ends, so that two processes that start

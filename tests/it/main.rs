@@ -16,6 +16,7 @@ mod cli;
 mod fuzz;
 mod gitops;
 mod http;
+mod journey;
 mod k8s;
 mod reasons;
 mod recover;

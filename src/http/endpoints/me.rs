@@ -73,7 +73,7 @@ struct MeView {
 
 /// What of a second factor there is.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SecondFactorState")]
+#[schemars(rename = "OwnSecondFactor")]
 #[serde(rename_all = "camelCase")]
 struct SecondFactorView {
     /// Whether an administrator demands one of this user.

@@ -25,6 +25,9 @@ mod me_second_factor;
 mod metadata;
 mod metadata_view;
 mod openapi;
+mod passkey_login;
+mod passkey_view;
+mod passkeys;
 mod password;
 mod path_settings;
 mod policy_delete;
@@ -99,6 +102,8 @@ pub(super) fn all() -> Vec<Endpoint> {
         group::endpoints(),
         group_members::endpoints(),
         password::endpoints(),
+        passkeys::endpoints(),
+        passkey_login::endpoints(),
         version_changes::endpoints(),
         list::endpoints(),
         vec![audit_entries::endpoint(), audit_export::endpoint()],

@@ -10,14 +10,16 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::passkey_view::AnswerForm;
 use super::session_tokens::{SessionTokensView, secret_json};
 use crate::http::body::{Form, Json};
 use crate::http::openapi::Operation;
-use crate::http::problem::Result;
+use crate::http::problem::{Problem, Result};
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
 use crate::http::{Api, Authenticated};
 use crate::service::auth::{Enrolment, RequestInfo, ShownFactor};
+use crate::service::error::Reason;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -59,11 +61,14 @@ struct CompletionForm {
     /// Six digits of an authenticator.
     code: Option<String>,
     recovery_code: Option<String>,
+    /// What a browser made of a challenge for a passkey.
+    passkey: Option<AnswerForm>,
 }
 
 impl Form for CompletionForm {
-    const EXAMPLE: &'static str = r#"{"challenge": "avc_…", "code": "012345"}, or "recoveryCode" instead of "code""#;
-    const LIMIT: usize = 1 << 10;
+    const EXAMPLE: &'static str =
+        r#"{"challenge": "avc_…", "code": "012345"}, or "recoveryCode" or "passkey" instead of "code""#;
+    const LIMIT: usize = AnswerForm::LIMIT;
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -86,21 +91,32 @@ pub(super) struct FactorForm {
     /// Six digits of an authenticator.
     code: Option<String>,
     recovery_code: Option<String>,
+    /// What a browser made of a challenge for a passkey.
+    passkey: Option<AnswerForm>,
 }
 
 impl Form for FactorForm {
-    const EXAMPLE: &'static str = r#"{"code": "012345"}, or "recoveryCode" instead of "code""#;
-    const LIMIT: usize = 1 << 10;
+    const EXAMPLE: &'static str = r#"{"code": "012345"}, or "recoveryCode" or "passkey" instead of "code""#;
+    const LIMIT: usize = AnswerForm::LIMIT;
 }
 
 impl FactorForm {
     /// What is shown, if it is well-formed (R4).
     pub(super) fn shown(self) -> Result<ShownFactor> {
-        shown(self.code, self.recovery_code)
+        shown(self.code, self.recovery_code, self.passkey)
     }
 }
 
-fn shown(code: Option<String>, recovery_code: Option<String>) -> Result<ShownFactor> {
+fn shown(code: Option<String>, recovery_code: Option<String>, passkey: Option<AnswerForm>) -> Result<ShownFactor> {
+    if let Some(answer) = passkey {
+        return match (code, recovery_code) {
+            (None, None) => Ok(ShownFactor::Passkey(answer.into())),
+            _ => Err(Problem::new(
+                Reason::InvalidRequest,
+                "send one second factor: 'code', 'recoveryCode' or 'passkey'",
+            )),
+        };
+    }
     let (code, recovery_code) = (code.map(SecretString::from), recovery_code.map(SecretString::from));
     Ok(ShownFactor::parse(code.as_ref(), recovery_code.as_ref())?)
 }
@@ -146,7 +162,7 @@ async fn complete(
     Json(form): Json<CompletionForm>,
 ) -> Result<Response> {
     let challenge = SecretString::from(form.challenge);
-    let shown = shown(form.code, form.recovery_code)?;
+    let shown = shown(form.code, form.recovery_code, form.passkey)?;
     let completed = api.vault().auth().complete_login(&challenge, &shown, info).await?;
     let view = CompletedView {
         tokens: SessionTokensView::from(&completed.session),

@@ -88,6 +88,7 @@ impl Auth<'_> {
             name: FIRST_ADMIN.to_owned(),
             role: Role::Admin.as_str().to_owned(),
             password_hash: Some(password_hash),
+            password_changed_at: None,
             must_change_password: true,
             disabled: false,
         };

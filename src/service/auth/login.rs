@@ -112,8 +112,8 @@ impl Auth<'_> {
     async fn first_factor(&self, ctx: &OpContext, user: &UserRow, new_hash: Option<&str>) -> Result<LoggedIn> {
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
         let standing = second_factors::hold(&mut tx, user.id).await.map_err(store_failed)?;
-        // The password that was verified may have been replaced by now.
-        if standing.is_none_or(|standing| standing.password_hash != user.password_hash) {
+        // The password that was verified may have been replaced by now; its hash may have been renewed by another login.
+        if standing.is_none_or(|standing| standing.password_changed_at != user.password_changed_at) {
             return Err(login_failed());
         }
         if let Some(new_hash) = new_hash {

@@ -22,6 +22,7 @@ pub fn filled(route: &str) -> String {
         .replace("{number}", "1")
         .replace("{setting}", "maintenance")
         .replace("{session}", id)
+        .replace("{passkey}", id)
         .replace("{*name}", "team-a")
 }
 

@@ -153,6 +153,7 @@ impl TestVault {
                 required_roles: Vec::new(),
                 issuer: "Vault of a test".to_owned(),
             },
+            passkeys: None,
             api_key_max_ttl: Duration::from_secs(365 * 86_400),
             workloads: WorkloadSettings {
                 audience: "aether-vault".to_owned(),

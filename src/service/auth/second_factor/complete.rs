@@ -43,7 +43,7 @@ impl Auth<'_> {
         if row.enrols {
             return match shown {
                 ShownFactor::Totp(code) => self.complete_enrolment(&ctx, &row, code).await,
-                ShownFactor::Recovery(_) => Err(not_enrolled_yet()),
+                ShownFactor::Recovery(_) | ShownFactor::Passkey(_) => Err(not_enrolled_yet()),
             };
         }
         let claim = match self.look_at(row.user_id, shown).await? {

@@ -1,4 +1,4 @@
-//! The second factor: codes of an authenticator and recovery codes; enrolling, showing, removing.
+//! The second factor: codes of an authenticator, recovery codes and passkeys; enrolling, showing, removing.
 //!
 //! An attempt is counted by the account before anything is compared (R5, R6), apart from attempts at the password, and no new login resets
 //! the count. What was compared is spent by one statement, so that it is good once, on whatever process (R4).
@@ -15,6 +15,7 @@ pub use complete::CompletedLogin;
 pub use enrol::SecondFactorState;
 
 use super::Auth;
+use super::passkeys::{PasskeyAnswer, PasskeyUse};
 use crate::crypto::envelope::RecordContext;
 use crate::crypto::totp::{Enrolment, TotpSecret, recovery_code, recovery_hash};
 use crate::domain::audit::{Action, Outcome};
@@ -27,6 +28,7 @@ use crate::service::failure::store_failed;
 use crate::service::keys::SYSTEM_ROOT;
 use crate::store::audit::Confirm;
 use crate::store::login_attempts::{self, Factor, Lockout};
+use crate::store::passkeys::Kind;
 use crate::store::totp::TotpRow;
 use crate::store::{Tx, login_challenges, recovery_codes, totp};
 
@@ -50,6 +52,8 @@ pub enum ShownFactor {
     Totp(TotpCode),
     /// A recovery code.
     Recovery(RecoveryCode),
+    /// What a browser made of a challenge for a passkey.
+    Passkey(PasskeyAnswer),
 }
 
 impl ShownFactor {
@@ -87,6 +91,7 @@ enum Look {
 enum Claim {
     Step { secret: Uuid, step: i64 },
     Recovery([u8; 32]),
+    Passkey(PasskeyUse),
 }
 
 impl Auth<'_> {
@@ -96,6 +101,10 @@ impl Auth<'_> {
             return Ok(Look::Locked);
         }
         let code = match shown {
+            ShownFactor::Passkey(answer) => {
+                let shown = self.verify_passkey(Some(user), Kind::SecondFactor, answer).await?;
+                return Ok(shown.map_or(Look::Wrong, |shown| Look::Claim(Claim::Passkey(shown))));
+            }
             ShownFactor::Recovery(code) => return Ok(Look::Claim(Claim::Recovery(recovery_hash(user, code)))),
             ShownFactor::Totp(code) => code,
         };
@@ -125,6 +134,7 @@ impl Auth<'_> {
     /// Spends what was claimed, and forgets the attempts; `false` if it was spent before.
     async fn spend(&self, tx: &mut Tx<'_>, user: Uuid, claim: &Claim) -> Result<bool> {
         let spent = match claim {
+            Claim::Passkey(shown) => Ok(self.spend_passkey(tx, shown).await?),
             Claim::Step { secret, step } => totp::spend(tx, user, *secret, *step).await,
             Claim::Recovery(hash) => recovery_codes::spend(tx, user, hash).await,
         };

@@ -1,0 +1,25 @@
+//! Settings of passkeys.
+
+use serde::{Deserialize, Serialize};
+
+/// Whom passkeys are for. A passkey is bound to its domain for its life: another one makes all of them worthless.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Passkeys {
+    /// The domain, such as `vault.example.org`; without one there are no passkeys.
+    pub rp_id: Option<String>,
+    /// Origins of the pages at that domain, or below it, that may use them.
+    pub origins: Vec<String>,
+    /// What browsers call this vault.
+    pub name: String,
+}
+
+impl Default for Passkeys {
+    fn default() -> Self {
+        Self {
+            rp_id: None,
+            origins: Vec::new(),
+            name: "Aether Vault".to_owned(),
+        }
+    }
+}
