@@ -205,6 +205,9 @@ async fn an_expired_token_is_told_apart_from_a_foreign_one() {
         .unwrap_err();
     assert_eq!(
         (error.reason(), error.message()),
-        (Reason::TokenExpired, "the access token is past its time; log in again")
+        (
+            Reason::TokenExpired,
+            "the access token is past its time; refresh it, or log in again"
+        )
     );
 }
