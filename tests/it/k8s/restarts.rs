@@ -148,16 +148,17 @@ impl Shop {
         self.stage.cluster.ready(&self.stage.shop, name).await;
     }
 
-    async fn says(&self, name: &str, status: &str, reason: &str) -> String {
+    /// Waits until the condition says this, with a message that holds `part`.
+    async fn says(&self, name: &str, status: &str, reason: &str, part: &str) {
         let api = self.stage.cluster.vault_secrets(&self.stage.shop);
-        eventually(&format!("{name} says {reason}"), || async {
+        eventually(&format!("{name} says {reason}: {part}"), || async {
             let found = condition(&api.get(name).await.unwrap(), "Restarted");
             match found {
-                Some((is, why, message)) if is == status && why == reason => Ok(message),
+                Some((is, why, message)) if is == status && why == reason && message.contains(part) => Ok(()),
                 other => Err(format!("{other:?}")),
             }
         })
-        .await
+        .await;
     }
 
     async fn write(&self, name: &str, value: &str) {
@@ -196,17 +197,14 @@ async fn a_change_restarts_each_consumer_once_and_one_after_another() {
     shop.write("db", "two").await;
     shop.write("smtp", "two").await;
     shop.restarted("a", 1).await;
-    let message = shop.says("db", "False", "WaitingForTurn").await;
-    assert_eq!(
-        message,
-        "Deployment 'b' is restarted when Deployment 'a' is healthy again"
-    );
+    let held = "Deployment 'b' is restarted when Deployment 'a' is healthy again";
+    shop.says("db", "False", "WaitingForTurn", held).await;
     tokio::time::sleep(QUIET).await;
     assert_eq!((shop.restarts("a").await, shop.restarts("b").await), (1, 0));
 
     let _kubelet = Kubelet::start(shop.stage.cluster.client.clone(), &shop.stage.shop);
     shop.restarted("b", 1).await;
-    shop.says("db", "True", "Current").await;
+    shop.says("db", "True", "Current", "").await;
     shop.available(&["a", "b"]).await;
     let mark = shop.mark("a").await.unwrap();
     assert!(mark.len() == 32 && !mark.contains("two"), "{mark}");
@@ -265,8 +263,8 @@ async fn restarts_take_a_setting_and_rights_of_their_own_and_say_what_is_missing
     shop.available(&["a"]).await;
     tokio::time::sleep(Duration::from_millis(1100)).await;
 
-    let message = shop.says("db", "False", "RestartsDisabled").await;
-    assert!(message.contains("controller.restart_workloads"), "{message}");
+    shop.says("db", "False", "RestartsDisabled", "controller.restart_workloads")
+        .await;
     shop.write("db", "two").await;
     tokio::time::sleep(QUIET).await;
     assert_eq!(shop.restarts("a").await, 0);
@@ -274,8 +272,8 @@ async fn restarts_take_a_setting_and_rights_of_their_own_and_say_what_is_missing
     shop.stage.stop().await;
     settings.restart_workloads = true;
     shop.stage.start_with(restricted, settings).await;
-    let message = shop.says("db", "False", "RestartForbidden").await;
-    assert!(message.contains("config/rbac/restarts-namespaced.yaml"), "{message}");
+    shop.says("db", "False", "RestartForbidden", "restarts-namespaced.yaml")
+        .await;
     assert_eq!(shop.restarts("a").await, 0);
 
     grant(
@@ -285,5 +283,5 @@ async fn restarts_take_a_setting_and_rights_of_their_own_and_say_what_is_missing
     .await;
     shop.write("db", "three").await;
     shop.restarted("a", 1).await;
-    shop.says("db", "True", "Current").await;
+    shop.says("db", "True", "Current", "").await;
 }
