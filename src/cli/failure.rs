@@ -13,7 +13,7 @@ pub(super) mod code {
     pub(in crate::cli) const NOT_ALLOWED: u8 = 3;
     /// Not there: 404, 410.
     pub(in crate::cli) const NOT_THERE: u8 = 4;
-    /// A conflict: 409, 412.
+    /// A conflict: 409, 412, 428.
     pub(in crate::cli) const CONFLICT: u8 = 5;
     /// The server or its database cannot be reached: 503.
     pub(in crate::cli) const UNREACHABLE: u8 = 6;
@@ -62,7 +62,7 @@ impl Failure {
         let code = match status {
             401 | 403 => code::NOT_ALLOWED,
             404 | 410 => code::NOT_THERE,
-            409 | 412 => code::CONFLICT,
+            409 | 412 | 428 => code::CONFLICT,
             503 => code::UNREACHABLE,
             _ => code::FAILED,
         };

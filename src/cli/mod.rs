@@ -1,6 +1,6 @@
 //! The command line: one file a subcommand. Servers and administration go through `app`; client commands speak to the API.
 //!
-//! Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 not allowed (401, 403); 4 not there (404, 410); 5 a conflict (409, 412);
+//! Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 not allowed (401, 403); 4 not there (404, 410); 5 a conflict (409, 412, 428);
 //! 6 the server or its database cannot be reached (503).
 
 #![expect(

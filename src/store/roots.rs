@@ -212,6 +212,9 @@ pub async fn purge(tx: &mut Tx<'_>, path: &str, namespace_uid: &str) -> StoreRes
     .fetch_optional(&mut **tx)
     .await?;
     let Some(root) = root else { return Ok(None) };
+    sqlx::query!("DELETE FROM wraps WHERE root_id = $1", root)
+        .execute(&mut **tx)
+        .await?;
     let gone = sqlx::query!("DELETE FROM secrets WHERE root_id = $1", root)
         .execute(&mut **tx)
         .await?;
