@@ -57,7 +57,9 @@ impl Sealed {
             checkpoint,
             _root_key: folder,
         };
-        std::fs::write(&sealed.checkpoint, sealed.run(&["audit", "checkpoint"]).1).unwrap();
+        let (code, text) = sealed.run(&["audit", "checkpoint"]);
+        assert_eq!(code, 0, "{text}");
+        std::fs::write(&sealed.checkpoint, text).unwrap();
         sealed
     }
 
