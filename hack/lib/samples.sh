@@ -21,6 +21,23 @@ samples_record() {
   [ "$status" = 4 ] || die "cannot write the record '$path': see $DIR/logs/api.log"
 }
 
+# A value sealed for this vault's key. Sealing it again makes another text of the same value, which is no new version.
+samples_sealed() {
+  local sealed
+  sealed=$(printf %s "only-an-example" | client seal --namespace shop --name payments --key API_TOKEN) || die "cannot seal a value: see $DIR/logs/api.log"
+  sed "s/@SEALED@/$sealed/" "$SAMPLES/sealed.yaml.in" |
+    kubectl apply --server-side --field-manager=aether-vault-up -f - >/dev/null || die "the sealed sample was refused: see the message above"
+}
+
+# The application's registry credentials, written as an administrator would once the cluster is known to the vault.
+samples_registry() {
+  client get k8s/shop/registry >/dev/null 2>&1 ||
+    client put k8s/shop/registry registry=registry.example.com username=puller password=only-an-example >/dev/null 2>&1
+}
+
+# Whether the controller works: a record below the cluster's prefix that was written before the cluster is registered would keep it from being so.
+samples_registered() { kubectl -n shop get secret orders-db >/dev/null 2>&1; }
+
 # samples_states: one line a VaultSecret: namespace, name, Ready status, reason, message.
 samples_states() {
   kubectl get vaultsecrets --all-namespaces -o go-template='{{range $s := .items}}{{$ready := "Unknown"}}{{$reason := "Waiting"}}{{$message := "no status yet"}}{{range .status.conditions}}{{if eq .type "Ready"}}{{if eq .observedGeneration $s.metadata.generation}}{{$ready = .status}}{{$reason = .reason}}{{$message = .message}}{{end}}{{end}}{{end}}{{.metadata.namespace}}{{"\t"}}{{.metadata.name}}{{"\t"}}{{$ready}}{{"\t"}}{{$reason}}{{"\t"}}{{$message}}{{"\n"}}{{end}}'

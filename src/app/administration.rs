@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::{AppError, vault};
 use crate::crypto::provider::{FileKeyProvider, KeyProvider as _, generate_file};
+use crate::crypto::sealing;
+use crate::domain::sealed::{SealedFor, SealingPublicKey};
 use crate::k8s;
 use crate::service::door::ClusterIssuer;
 use crate::settings::Settings;
@@ -216,6 +218,24 @@ pub async fn publish_issuer(settings: &Settings, cluster: &str, issuer: &str, jw
 /// [`AppError`] if no such cluster is registered.
 pub async fn confirm_deletions(settings: &Settings, cluster: &str) -> Result<(), AppError> {
     Ok(vault::open_once(settings).await?.confirm_deletions(cluster).await?)
+}
+
+/// Makes a new key that values are sealed to; answers its public half.
+///
+/// # Errors
+/// [`AppError`] if the vault cannot be opened.
+pub async fn rotate_sealing_key(settings: &Settings) -> Result<String, AppError> {
+    Ok(vault::open_once(settings).await?.rotate_sealing_key().await?)
+}
+
+/// Seals a value to the first public key that stands in `keys`. Needs neither a server nor a database.
+///
+/// # Errors
+/// [`AppError`] if there is no public key.
+pub fn seal(keys: &str, target: &SealedFor<'_>, value: &[u8]) -> Result<String, AppError> {
+    let public = SealingPublicKey::find_in(keys).map_err(|error| AppError::Failed(error.to_string()))?;
+    let sealed = sealing::seal(&public, target, value).map_err(|error| AppError::Failed(error.to_string()))?;
+    Ok(sealed.to_string())
 }
 
 /// The definitions of the custom resources: file name and YAML.

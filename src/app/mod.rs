@@ -16,7 +16,7 @@ mod vault;
 
 pub use administration::{
     Migrated, SettledRoot, adopt_root, adopt_roots, confirm_deletions, crds, make_root_key, migrate, openapi,
-    orphaned_roots, publish_issuer, purge_roots, root_key_ids, rotate_signing_key,
+    orphaned_roots, publish_issuer, purge_roots, root_key_ids, rotate_sealing_key, rotate_signing_key, seal,
 };
 pub use api::api;
 pub use audit::{

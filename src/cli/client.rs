@@ -50,6 +50,11 @@ pub(super) struct SessionArgs {
 }
 
 impl SessionArgs {
+    /// For what is open to everybody.
+    pub(super) fn connect_as_nobody(&self) -> Result<Client, Failure> {
+        self.server.connect()
+    }
+
     pub(super) fn connect(&self) -> Result<Client, Failure> {
         let mut client = self.server.connect()?;
         if let Some(token) = token_of_environment() {

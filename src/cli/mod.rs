@@ -30,6 +30,8 @@ mod records;
 mod recover;
 mod report;
 mod roots;
+mod seal;
+mod sealing_keys;
 mod second_factor;
 mod serve;
 mod session_file;
@@ -127,6 +129,9 @@ enum Command {
     /// Verify, prove and export the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// The keys that values are sealed to
+    #[command(subcommand)]
+    SealingKeys(sealing_keys::SealingKeysCommand),
     /// Decide about synced Secrets
     #[command(subcommand)]
     Syncs(syncs::SyncsCommand),
@@ -183,6 +188,8 @@ enum Command {
     Wrap(wrap::WrapArgs),
     /// Use a token that is good once
     Unwrap(wrap::UnwrapArgs),
+    /// Encrypt a value for a VaultSecret, so that its manifest may stand in a repository
+    Seal(seal::SealArgs),
 }
 
 /// Runs the command line.
@@ -216,6 +223,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Clusters(command) => clusters::run(settings, command),
         Command::Recover(command) => recover::run(settings, command),
         Command::Audit(command) => audit::run(settings, command),
+        Command::SealingKeys(command) => sealing_keys::run(settings, &command),
         Command::Syncs(command) => syncs::run(settings, command),
         Command::Settings(command) => settings::run(settings, &command),
         Command::Doctor(args) => doctor::run(settings, &args),
@@ -241,6 +249,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Search(args) => block_on(metadata::search(args)),
         Command::Wrap(args) => block_on(wrap::wrap(args)),
         Command::Unwrap(args) => block_on(wrap::unwrap(args)),
+        Command::Seal(args) => block_on(seal::run(args)),
     }
 }
 

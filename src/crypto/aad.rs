@@ -1,13 +1,15 @@
 //! Associated data: what a ciphertext is bound to, so that one that was moved to another row, column, path or root does not open.
 //!
-//! Each row of the table in [`super::envelope`] is one function here, and all of them go through [`encode`]: every part is a type
-//! byte, a length (32 bits, big endian) and the bytes. No two lists of parts share an encoding, whatever the parts hold.
+//! Each row of the table in [`super::envelope`] is one function here, and so is what a sealed value is for. All of them go through
+//! [`encode`]: every part is a type byte, a length (32 bits, big endian) and the bytes. No two lists of parts share an encoding,
+//! whatever the parts hold.
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::envelope::RecordContext;
 use super::keys::{KekContext, RootKeyId};
+use crate::domain::sealed::SealedFor;
 
 /// A typed part.
 enum Part<'a> {
@@ -55,6 +57,17 @@ pub(super) fn kek(root_key_id: RootKeyId, context: &KekContext) -> Vec<u8> {
 /// `av/sentinel/1`, root key id.
 pub(super) fn sentinel(root_key_id: RootKeyId) -> Vec<u8> {
     encode(&[Part::Text("av/sentinel/1"), Part::Bytes(root_key_id.as_bytes())])
+}
+
+/// `av/sealed/1`, cluster, namespace, name, key.
+pub(super) fn sealed(target: &SealedFor<'_>) -> Vec<u8> {
+    encode(&[
+        Part::Text("av/sealed/1"),
+        Part::Text(target.cluster),
+        Part::Text(target.namespace),
+        Part::Text(target.name),
+        Part::Text(target.key),
+    ])
 }
 
 fn encode(parts: &[Part<'_>]) -> Vec<u8> {

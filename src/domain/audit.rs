@@ -127,6 +127,16 @@ pub enum Action {
     RecordWrite,
     /// A resource had values generated.
     RecordGenerate,
+    /// Values were made anew by a rotation, previous ones dropped, or a certificate renewed.
+    RecordRotate,
+    /// Sealed values or an imported Secret were written.
+    RecordFeed,
+    /// A record is everybody's again.
+    RecordRelease,
+    /// A key to seal values to was made.
+    SealingKeyCreate,
+    /// A sealed value was sealed anew to the newest key.
+    SealingRewrap,
     /// Versions were soft-deleted.
     RecordDelete,
     /// Versions were brought back.
@@ -280,6 +290,11 @@ impl Action {
             Self::RecordConsumers => "record.consumers",
             Self::RecordWrite => "record.write",
             Self::RecordGenerate => "record.generate",
+            Self::RecordRotate => "record.rotate",
+            Self::RecordFeed => "record.feed",
+            Self::RecordRelease => "record.release",
+            Self::SealingKeyCreate => "sealing_key.create",
+            Self::SealingRewrap => "sealing_key.rewrap",
             Self::RecordDelete => "record.delete",
             Self::RecordUndelete => "record.undelete",
             Self::RecordDestroy => "record.destroy",

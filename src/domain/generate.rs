@@ -1,7 +1,10 @@
 //! Generators: what a generated value looks like, and how random bytes become one.
 //!
-//! Nothing here is random: callers hand in the bytes, `crypto` draws them. The serde form is that of `source.generate.keys` in a
-//! `VaultSecret`: `{"password": {"length": 32}}`, `{"bytes": {"length": 32, "encoding": "hex"}}`, `{"uuid": {}}`.
+//! Nothing here is random: callers hand in the bytes, `crypto` draws them, and makes keys and certificates. The serde form is that of
+//! `source.generate.keys` in a `VaultSecret`: `{"password": {"length": 32}}`, `{"uuid": {}}`, `{"sshKey": {"type": "ed25519"}}`.
+
+mod certificate;
+mod key_pair;
 
 use std::fmt::Write as _;
 
@@ -11,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::record::Value;
+pub use certificate::{CertificateSpec, IssuerSpec, Usage, renewal};
+pub use key_pair::{KeyPairSpec, KeyType, SshKeySpec};
 
 /// Characters of a password.
 pub const PASSWORD_LENGTH: std::ops::RangeInclusive<u32> = 8..=1024;
@@ -39,6 +44,12 @@ pub enum GenerateSpec {
     Bytes(BytesSpec),
     /// A random UUID (version 4, RFC 9562).
     Uuid {},
+    /// A key pair for SSH.
+    SshKey(SshKeySpec),
+    /// A key pair as PEM.
+    KeyPair(KeyPairSpec),
+    /// A certificate and its key. Boxed, since it is far larger than the others.
+    Certificate(Box<CertificateSpec>),
 }
 
 /// A password: characters drawn evenly from the chosen classes, of each class at least one.
@@ -131,6 +142,39 @@ pub enum GenerateError {
     /// The bytes that were handed in do not vary.
     #[error("the random source repeats itself; no value was made")]
     BrokenRandomness,
+    /// Keys and certificates are made by their algorithms.
+    #[error("keys and certificates are not made of random bytes alone")]
+    NotOfBytes,
+    /// Bits of a key that is no RSA key, or too few or too many.
+    #[error("bits is for RSA keys alone, and 2048, 3072 or 4096")]
+    Bits,
+    /// An algorithm that SSH keys are not made for.
+    #[error("an sshKey is of type ed25519 or rsa")]
+    SshType,
+    /// Too long, or several lines.
+    #[error("the comment of an sshKey is one line of at most 128 characters")]
+    Comment,
+    /// Common name or organisation.
+    #[error("commonName and organization have 1 to 64 characters, none of them a control character")]
+    Subject,
+    /// Nothing says whose certificate it is.
+    #[error("a certificate needs a commonName or at least one of dnsNames, ipAddresses, uris")]
+    NoSubject,
+    /// More names than are allowed.
+    #[error("a certificate has at most 64 names of each kind")]
+    ManyNames,
+    /// Not a host name.
+    #[error("dnsNames holds host names such as 'orders.shop.svc' or '*.example.com'")]
+    DnsName,
+    /// Not a URI.
+    #[error("uris holds URIs such as 'spiffe://example.com/orders'")]
+    Uri,
+    /// Too short, too long, or not written as one.
+    #[error("the duration of a certificate is 5m to 3650d, written such as '2160h' or '90d'")]
+    Duration,
+    /// Not shorter than the lifetime.
+    #[error("renewBefore is a length of time such as '30d', and shorter than the certificate's duration")]
+    RenewBefore,
 }
 
 impl GenerateSpec {
@@ -143,6 +187,19 @@ impl GenerateSpec {
             Self::Password(spec) => spec.classes().map(drop),
             Self::Bytes(spec) if !BYTES_LENGTH.contains(&spec.length) => Err(GenerateError::BytesLength),
             Self::Bytes(_) | Self::Uuid {} => Ok(()),
+            Self::SshKey(spec) => spec.validate(),
+            Self::KeyPair(spec) => spec.validate(),
+            Self::Certificate(spec) => spec.validate(),
+        }
+    }
+
+    /// What follows the generator's key in the names of the keys that it makes; the first holds the secret.
+    #[must_use]
+    pub fn suffixes(&self) -> &'static [&'static str] {
+        match self {
+            Self::Password(_) | Self::Bytes(_) | Self::Uuid {} => &[""],
+            Self::SshKey(_) | Self::KeyPair(_) => &["", ".pub"],
+            Self::Certificate(_) => &[".key", ".crt", ".ca"],
         }
     }
 }
@@ -187,7 +244,7 @@ impl PasswordSpec {
 /// Makes a value from evenly distributed random bytes.
 ///
 /// # Errors
-/// [`GenerateError`] for a specification out of bounds, or bytes that do not vary.
+/// [`GenerateError`] for a specification out of bounds, bytes that do not vary, or a key or certificate.
 pub fn value_from(spec: &GenerateSpec, draw: &mut impl FnMut() -> u8) -> Result<Value, GenerateError> {
     spec.validate()?;
     match spec {
@@ -201,6 +258,9 @@ pub fn value_from(spec: &GenerateSpec, draw: &mut impl FnMut() -> u8) -> Result<
             Ok(Value::text(
                 uuid::Builder::from_random_bytes(*bytes).into_uuid().to_string(),
             ))
+        }
+        GenerateSpec::SshKey(_) | GenerateSpec::KeyPair(_) | GenerateSpec::Certificate(_) => {
+            Err(GenerateError::NotOfBytes)
         }
     }
 }

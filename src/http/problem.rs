@@ -100,6 +100,7 @@ fn status_of(reason: Reason) -> (StatusCode, &'static str) {
         Reason::RootShredded => (StatusCode::GONE, "The root is shredded"),
         Reason::WrapGone => (StatusCode::GONE, "The token is worth nothing"),
         Reason::ManagedByResource => (StatusCode::CONFLICT, "A resource feeds this record"),
+        Reason::SealedValue => (StatusCode::UNPROCESSABLE_ENTITY, "A sealed value does not open"),
         Reason::RootOrphaned => (StatusCode::CONFLICT, "The root belongs to an earlier namespace"),
         Reason::ClusterMismatch => (StatusCode::CONFLICT, "The prefix belongs to another cluster"),
         Reason::AuditEntryNotFound => (StatusCode::NOT_FOUND, "There is no such audit entry"),

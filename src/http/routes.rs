@@ -213,6 +213,8 @@ mod tests {
         PUT    /api/v1/system/config/{setting} Session
         DELETE /api/v1/system/config/{setting} Session
         GET    /api/v1/reports/access       Session
+        GET    /api/v1/sealing-keys         Anyone
+        POST   /api/v1/sealing-keys/rewrap  Session
         GET    /api/v1/me/capabilities      Session
         GET    /api/v1/policies             Session
         GET    /api/v1/policies/{*name}     Session

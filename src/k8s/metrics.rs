@@ -17,6 +17,12 @@ pub struct ControllerMetrics {
     pub(super) queue_depth: IntGaugeVec,
     /// Age in seconds of the oldest resource that waits and is due.
     pub(super) oldest_unreconciled_seconds: Gauge,
+    /// Versions of records written for resources, by what was fed.
+    pub(super) feeds: IntCounterVec,
+    /// Resources for which a rotation, a renewal or the end of an overlap is due and not done.
+    pub(super) overdue: IntGauge,
+    /// Seconds for which the first of them has been due.
+    pub(super) overdue_seconds: IntGauge,
     /// Deletions that wait for `aether-vault syncs confirm`.
     pub(super) deletions_held: IntGauge,
     /// Workloads restarted because data of their Secrets changed, by kind.
@@ -73,6 +79,21 @@ impl ControllerMetrics {
                 "aether_vault_controller_oldest_unreconciled_seconds",
                 "Age of the oldest VaultSecret that is due and not yet reconciled.",
             )?,
+            feeds: IntCounterVec::new(
+                Opts::new(
+                    "aether_vault_controller_feeds_total",
+                    "Versions of records written for resources, by what was fed.",
+                ),
+                &["source"],
+            )?,
+            overdue: IntGauge::new(
+                "aether_vault_controller_rotations_overdue",
+                "VaultSecrets for which a rotation, a renewal or the end of an overlap is due and not done.",
+            )?,
+            overdue_seconds: IntGauge::new(
+                "aether_vault_controller_rotation_overdue_seconds",
+                "For how long the first of them has been due.",
+            )?,
             deletions_held: IntGauge::new(
                 "aether_vault_controller_deletions_held",
                 "Deletions of Secrets that wait for `aether-vault syncs confirm`.",
@@ -100,6 +121,9 @@ impl ControllerMetrics {
         registry.register(Box::new(metrics.secrets.clone()))?;
         registry.register(Box::new(metrics.queue_depth.clone()))?;
         registry.register(Box::new(metrics.oldest_unreconciled_seconds.clone()))?;
+        registry.register(Box::new(metrics.feeds.clone()))?;
+        registry.register(Box::new(metrics.overdue.clone()))?;
+        registry.register(Box::new(metrics.overdue_seconds.clone()))?;
         registry.register(Box::new(metrics.deletions_held.clone()))?;
         registry.register(Box::new(metrics.restarts.clone()))?;
         registry.register(Box::new(metrics.caught_up.clone()))?;

@@ -4,6 +4,7 @@
 //! makes the actor, so the controller cannot act as anyone else. A remote door can stand in later without a change to `k8s`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -12,11 +13,12 @@ use uuid::Uuid;
 use super::context::ResourceOrigin;
 use super::error::Result;
 pub use super::reviewer::{ClusterIssuer, ReviewError, Reviewed, SeenNamespace, TokenReviewer};
+pub use crate::crypto::certificate::{PairError, check_pair};
 use crate::domain::actor::NamespaceName;
-use crate::domain::generate::GenerateSpec;
 use crate::domain::path::{PathPrefix, RecordPath};
 use crate::domain::policy::PolicyDocument;
 use crate::domain::record::{KeyName, RecordData, Version, VersionState};
+use crate::domain::source::{GenerateSource, SourceState};
 use crate::domain::sync::restart::{Remembered, WorkloadId};
 
 /// For whom the controller asks: a namespace of its cluster, and the resource.
@@ -38,7 +40,7 @@ pub struct RecordRef {
 }
 
 /// What is known of a record without reading its values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordHead {
     /// The record's id.
     pub id: Uuid,
@@ -48,6 +50,61 @@ pub struct RecordHead {
     pub state: VersionState,
     /// Rises with each change of the record: a write, a deletion, a change of metadata.
     pub revision: i64,
+    /// The resource that feeds it and alone may write it.
+    pub managed_by: Option<Arc<str>>,
+    /// What its source did so far.
+    pub source: Option<Arc<SourceState>>,
+}
+
+/// What a resource puts into a record.
+pub struct Feed {
+    /// The record.
+    pub path: RecordPath,
+    /// The name of the resource, in the namespace that asks.
+    pub name: String,
+    /// What goes in.
+    pub content: FeedContent,
+    /// Keyed hash of the wish for a rotation, if there is one (see [`VaultDoor::hash`]).
+    pub rotate_now: Option<String>,
+}
+
+/// What goes into a record. No `Debug`: it may hold values.
+pub enum FeedContent {
+    /// Generated values: made if they are missing, made anew when that is due. Needs `generate`.
+    Generate(GenerateSource),
+    /// Sealed values, by key: the record holds exactly these. Needs `create` and `update`.
+    Sealed(BTreeMap<KeyName, String>),
+    /// The data of a Kubernetes Secret. Needs `create` and `update`.
+    Import {
+        /// Keys and values.
+        data: RecordData,
+        /// Whether the record follows; otherwise it is made once.
+        follow: bool,
+    },
+}
+
+impl FeedContent {
+    /// What it is, as metrics name it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Generate(_) => "generate",
+            Self::Sealed(_) => "sealed",
+            Self::Import { follow: true, .. } => "follow",
+            Self::Import { follow: false, .. } => "import",
+        }
+    }
+}
+
+/// A public key that values are sealed to, as it is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealingKeyInfo {
+    /// Its written form, `avsp1.…`.
+    pub public_key: String,
+    /// Its id.
+    pub id: String,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// Authorisation and head of one reference.
@@ -213,14 +270,19 @@ pub trait VaultDoor: Send + Sync + 'static {
     /// Reads records for a Secret: authorised as `sync`, audited with the resource, confirmed by the audit commit.
     fn read<'a>(&'a self, asker: &'a Asker, refs: &'a [RecordRef]) -> BoxFuture<'a, Result<Vec<Result<SyncRecord>>>>;
 
-    /// Makes the record from generators if it does not exist, by check-and-set; adds keys it lacks; never touches a key that exists
-    /// and never makes a deleted record again. Answers the head, and whether anything was written.
-    fn generate<'a>(
-        &'a self,
-        asker: &'a Asker,
-        path: &'a RecordPath,
-        keys: &'a BTreeMap<KeyName, GenerateSpec>,
-    ) -> BoxFuture<'a, Result<(RecordHead, bool)>>;
+    /// Brings a record to what its resource asks for, under check-and-set. What is due is decided from what is remembered beside the record;
+    /// a deleted record is never made again. Answers the head, and whether a version was written.
+    ///
+    /// # Errors
+    /// [`super::error::Reason::ManagedByResource`] if another resource feeds the record, [`super::error::Reason::SealedValue`] with each key
+    /// whose sealed value does not open, and those of reading and writing.
+    fn feed<'a>(&'a self, asker: &'a Asker, feed: &'a Feed) -> BoxFuture<'a, Result<(RecordHead, bool)>>;
+
+    /// Gives a record back that the resource of this name fed; nothing happens if it did not. Answers whether it did.
+    fn release<'a>(&'a self, asker: &'a Asker, path: &'a RecordPath, name: &'a str) -> BoxFuture<'a, Result<bool>>;
+
+    /// The public keys that values are sealed to, the newest first.
+    fn sealing_keys(&self) -> BoxFuture<'_, Result<Vec<SealingKeyInfo>>>;
 
     /// Keyed hash of whatever decides a Secret's content; the key never leaves the vault.
     ///

@@ -112,6 +112,8 @@ pub enum Reason {
     WrapGone,
     /// A resource feeds the record; it is written there.
     ManagedByResource,
+    /// A sealed value does not open.
+    SealedValue,
     /// The root belongs to an earlier namespace of the same name (R40).
     RootOrphaned,
     /// The cluster prefix belongs to another cluster.
@@ -189,6 +191,7 @@ impl Reason {
             Self::RootShredded => "RootShredded",
             Self::WrapGone => "WrapGone",
             Self::ManagedByResource => "ManagedByResource",
+            Self::SealedValue => "SealedValue",
             Self::RootOrphaned => "RootOrphaned",
             Self::ClusterMismatch => "ClusterMismatch",
             Self::AuditEntryNotFound => "AuditEntryNotFound",

@@ -126,6 +126,7 @@ impl Vault {
                 }
                 ChangeKind::Policy | ChangeKind::Root => policies = true,
                 ChangeKind::Config if change.subject == SIGNING_KEYS_CHANGE => signing_keys = true,
+                ChangeKind::Config if change.subject == super::sealing::SUBJECT => self.reload_sealing_keys().await?,
                 ChangeKind::Config => config = true,
                 ChangeKind::Sync | ChangeKind::Session => {}
             }

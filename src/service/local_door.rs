@@ -1,10 +1,10 @@
 //! The controller's door in the same process: one registered cluster, and no way to act for anybody outside it.
 
+mod feed;
 mod policies;
 mod reads;
 mod syncs;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -15,8 +15,8 @@ use super::Vault;
 use super::binding::orphaned;
 use super::context::{Credential, Door, OpContext, Origin, ResourceOrigin};
 use super::door::{
-    Asker, Changes, Inspection, PolicyReport, PolicyResource, RecordHead, RecordRef, SyncRecord, SyncRow, SyncState,
-    VaultDoor, WorkloadRow,
+    Asker, Changes, Feed, Inspection, PolicyReport, PolicyResource, RecordHead, RecordRef, SealingKeyInfo, SyncRecord,
+    SyncRow, SyncState, VaultDoor, WorkloadRow,
 };
 use super::error::{Error, Reason, Result};
 use super::failure::store_failed;
@@ -28,9 +28,7 @@ use crate::crypto::random;
 use crate::domain::actor::{Actor, NamespaceName};
 use crate::domain::audit::Action;
 use crate::domain::change::ChangeKind;
-use crate::domain::generate::GenerateSpec;
 use crate::domain::path::RecordPath;
-use crate::domain::record::KeyName;
 use crate::store::clusters::Cluster;
 use crate::store::{self, audit, changes, cluster_namespaces, clusters, roots};
 
@@ -258,13 +256,16 @@ impl VaultDoor for LocalDoor {
         Box::pin(self.read_all(asker, refs))
     }
 
-    fn generate<'a>(
-        &'a self,
-        asker: &'a Asker,
-        path: &'a RecordPath,
-        keys: &'a BTreeMap<KeyName, GenerateSpec>,
-    ) -> BoxFuture<'a, Result<(RecordHead, bool)>> {
-        Box::pin(self.generate_missing(asker, path, keys))
+    fn feed<'a>(&'a self, asker: &'a Asker, feed: &'a Feed) -> BoxFuture<'a, Result<(RecordHead, bool)>> {
+        Box::pin(self.feed_record(asker, feed))
+    }
+
+    fn release<'a>(&'a self, asker: &'a Asker, path: &'a RecordPath, name: &'a str) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.release_record(asker, path, name))
+    }
+
+    fn sealing_keys(&self) -> BoxFuture<'_, Result<Vec<SealingKeyInfo>>> {
+        Box::pin(self.vault.sealing_keys())
     }
 
     fn hash(&self, canonical: &[u8]) -> Vec<u8> {

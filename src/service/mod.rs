@@ -22,6 +22,7 @@ pub mod records;
 mod recovery;
 mod reviewer;
 pub mod roots;
+mod sealing;
 pub mod sinks;
 pub mod system;
 mod upkeep;

@@ -28,6 +28,7 @@ use super::noise::NoiseCounter;
 use super::policies::Policies;
 use super::records::Records;
 use super::roots::Roots;
+use super::sealing::SealingKeys;
 use super::system::{LiveConfig, System};
 use super::users::Users;
 use crate::crypto::keyring::Keyring;
@@ -93,6 +94,7 @@ pub struct Vault {
     pub(super) audit: AuditCommitter,
     pub(super) feed: Feed,
     pub(super) tokens: Tokens,
+    pub(super) sealing: SealingKeys,
     pub(super) passwords: PasswordPool,
     pub(super) passkeys: Option<RelyingParty>,
     pub(super) sessions: SessionSettings,
@@ -146,6 +148,7 @@ impl Vault {
         let config = LiveConfig::load(&pool).await?;
         let audit_keys = AuditKeys::open(&pool, &keys, clock.now()).await?;
         let tokens = Tokens::open(&pool, &keys, tokens, clock.now()).await?;
+        let sealing = SealingKeys::open(&pool, &keys, clock.now()).await?;
         Ok(Arc::new(Self {
             keys,
             audit_keys,
@@ -166,6 +169,7 @@ impl Vault {
             audit: AuditCommitter::new(),
             feed: Feed::new(),
             tokens,
+            sealing,
             passwords: PasswordPool::new(&passwords, metrics.clone())?,
             passkeys: passkeys.map(RelyingParty::new),
             sessions,

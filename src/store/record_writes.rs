@@ -29,8 +29,6 @@ pub struct NewVersion<'a> {
     pub kept: i64,
     /// Seconds after which the version counts as deleted.
     pub delete_after: Option<i64>,
-    /// The resource that feeds the record from now on, if it is one that writes.
-    pub manager: Option<&'a str>,
     /// The wrapped data key.
     pub wrapped_dek: &'a [u8],
     /// The encrypted values.
@@ -41,6 +39,17 @@ pub struct NewVersion<'a> {
     pub bearer: Bearer,
     /// The policies that must still be in force.
     pub policy_epoch: i64,
+    /// The resource that feeds the record and what is remembered of that; absent: both stay as they are.
+    pub source: Option<SourceColumns<'a>>,
+}
+
+/// What stands beside a record that a resource feeds.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceColumns<'a> {
+    /// The resource that alone may write it, if it is to be that way.
+    pub managed_by: Option<&'a str>,
+    /// What its source did so far.
+    pub state: &'a serde_json::Value,
 }
 
 /// What a write did.
@@ -62,8 +71,8 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
     let entry = new.entry;
     let row = sqlx::query!(
         r#"WITH record AS (
-             INSERT INTO secrets (id, root_id, path, current_version, managed_by)
-             SELECT $1, $2, $3, $4, $5
+             INSERT INTO secrets (id, root_id, path, current_version, managed_by, source)
+             SELECT $1, $2, $3, $4, $5, $28
              WHERE EXISTS (SELECT FROM policy_epoch WHERE epoch = $9)
                AND EXISTS (SELECT FROM roots WHERE id = $2 AND state = 'active')
                AND ($8::uuid IS NULL OR EXISTS (SELECT FROM sessions x
@@ -89,7 +98,7 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         new.root_id,
         new.path.as_str(),
         new.version.number(),
-        new.manager,
+        new.source.and_then(|source| source.managed_by),
         new.wrapped_dek,
         new.ciphertext,
         new.bearer.session,
@@ -112,6 +121,7 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         new.bearer.api_key.map(|(_, revision)| revision),
         new.delete_after,
         new.bearer.session_revision,
+        new.source.map(|source| source.state),
     )
     .fetch_optional(pool)
     .await?;
@@ -131,7 +141,8 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
     let entry = new.entry;
     let row = sqlx::query!(
         r#"WITH record AS (
-             UPDATE secrets SET current_version = $4, revision = revision + 1, updated_at = now(), managed_by = COALESCE($28, managed_by)
+             UPDATE secrets SET current_version = $4, revision = revision + 1, updated_at = now(),
+                    managed_by = CASE WHEN $30::jsonb IS NULL THEN managed_by ELSE $28 END, source = COALESCE($30, source)
              WHERE id = $1 AND root_id = $2 AND path = $3 AND current_version = $4::bigint - 1 AND revision = $27
                AND EXISTS (SELECT FROM policy_epoch WHERE epoch = $9)
                AND EXISTS (SELECT FROM roots WHERE id = $2 AND state = 'active')
@@ -182,8 +193,9 @@ pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
         new.bearer.api_key.map(|(_, revision)| revision),
         new.delete_after,
         new.revision,
-        new.manager,
+        new.source.and_then(|source| source.managed_by),
         new.bearer.session_revision,
+        new.source.map(|source| source.state),
     )
     .fetch_optional(pool)
     .await?;

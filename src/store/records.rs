@@ -23,6 +23,8 @@ pub struct StoredRecord {
     pub retention: Retention,
     /// The resource that feeds the record.
     pub managed_by: Option<String>,
+    /// What its source did so far.
+    pub source: Option<serde_json::Value>,
     /// When its values stop being of use.
     pub expires_at: Option<Timestamp>,
     /// When the whole record was deleted, to be restored or to go for good.
@@ -66,7 +68,7 @@ pub async fn fetch_many(
     let paths: Vec<String> = refs.iter().map(|(path, _)| path.as_str().to_owned()).collect();
     let versions: Vec<Option<i64>> = refs.iter().map(|(_, version)| version.map(Version::number)).collect();
     let rows = sqlx::query!(
-        r#"SELECT r.n AS "n!", s.id, s.root_id, s.current_version, s.revision, s.managed_by,
+        r#"SELECT r.n AS "n!", s.id, s.root_id, s.current_version, s.revision, s.managed_by, s.source,
                   s.max_versions, s.cas_required, s.delete_version_after,
                   s.expires_at AS "expires_at?: jiff_sqlx::Timestamp", s.deleted_at AS "deleted_at?: jiff_sqlx::Timestamp",
                   v.version AS "version?", version_state(v.state, v.delete_at, s.deleted_at) AS state,
@@ -103,6 +105,7 @@ pub async fn fetch_many(
                     delete_version_after: row.delete_version_after,
                 },
                 managed_by: row.managed_by,
+                source: row.source,
                 expires_at: row.expires_at.map(jiff_sqlx::Timestamp::to_jiff),
                 deleted_at: row.deleted_at.map(jiff_sqlx::Timestamp::to_jiff),
                 version,
@@ -123,6 +126,10 @@ pub struct Head {
     pub revision: i64,
     /// The version referred to, with its state; absent if it is not kept.
     pub version: Option<(Version, VersionState)>,
+    /// The resource that feeds the record.
+    pub managed_by: Option<String>,
+    /// What its source did so far.
+    pub source: Option<serde_json::Value>,
 }
 
 /// The heads of many references, whatever exists of them. One round trip.
@@ -133,7 +140,7 @@ pub async fn heads(pool: &Pool, refs: &[(&RecordPath, Option<Version>)]) -> Stor
     let paths: Vec<String> = refs.iter().map(|(path, _)| path.as_str().to_owned()).collect();
     let versions: Vec<Option<i64>> = refs.iter().map(|(_, version)| version.map(Version::number)).collect();
     let rows = sqlx::query!(
-        r#"SELECT r.n AS "n!", s.id, s.revision, v.version AS "version?", version_state(v.state, v.delete_at, s.deleted_at) AS state
+        r#"SELECT r.n AS "n!", s.id, s.revision, s.managed_by, s.source, v.version AS "version?", version_state(v.state, v.delete_at, s.deleted_at) AS state
            FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS r(path, version, n)
            JOIN secrets s ON s.path = r.path
            LEFT JOIN secret_versions v ON v.secret_id = s.id AND v.version = COALESCE(r.version, s.current_version)"#,
@@ -154,6 +161,8 @@ pub async fn heads(pool: &Pool, refs: &[(&RecordPath, Option<Version>)]) -> Stor
                 id: row.id,
                 revision: row.revision,
                 version,
+                managed_by: row.managed_by,
+                source: row.source,
             })
         })
         .collect()

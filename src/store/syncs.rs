@@ -127,3 +127,18 @@ pub async fn delete(tx: &mut Tx<'_>, cluster_id: Uuid, uid: &str) -> StoreResult
         .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// Whether a `VaultSecret` of this name is remembered.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn bears_name(tx: &mut Tx<'_>, cluster_id: Uuid, namespace: &str, name: &str) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM syncs WHERE cluster_id = $1 AND namespace = $2 AND name = $3) AS "it_does!""#,
+        cluster_id,
+        namespace,
+        name,
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}

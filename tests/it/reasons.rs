@@ -15,6 +15,7 @@ const NO_REASONS: &[&str] = &[
     "Everyone",
     "ExternalSecret",
     "False",
+    "Follow",
     "Gone",
     "Healthy",
     "Leaving",

@@ -75,6 +75,9 @@ async fn rights(client: &Client, controller: &Controller) -> Finding {
     }
 }
 
+/// The ConfigMap that the controller publishes.
+const SEALING_KEY: &str = "aether-vault-sealing-key";
+
 /// What the controller does at the API server, as under `config/rbac`.
 fn needed(controller: &Controller) -> Vec<Right> {
     const READ: &[&str] = &["get", "list", "watch"];
@@ -96,6 +99,8 @@ fn needed(controller: &Controller) -> Vec<Right> {
             Some(&controller.lease_name),
         ),
         right("", "namespaces", &["get"], Some("kube-system"), Some("kube-system")),
+        right("", "configmaps", &["create"], operator, None),
+        right("", "configmaps", &["get", "update"], operator, Some(SEALING_KEY)),
     ];
     let looked_after: Vec<Option<&str>> = if controller.watch_namespaces.is_empty() {
         rights.push(right("", "namespaces", READ, None, None));

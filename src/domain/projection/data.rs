@@ -20,6 +20,12 @@ impl SecretData {
         self.0.iter().map(|(key, value)| (key, value.as_slice()))
     }
 
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.0.get(key).map(|value| value.as_slice())
+    }
+
     /// The map itself.
     #[must_use]
     pub fn into_map(self) -> BTreeMap<KeyName, Zeroizing<Vec<u8>>> {

@@ -5,13 +5,18 @@
 
 mod data;
 mod extract;
+mod file;
 mod project;
+mod rename;
+pub mod target;
 
 use std::collections::BTreeSet;
 
 pub use data::SecretData;
 pub use extract::{BadProperty, Decode, Part, Property};
+pub use file::{FileFormat, FileRule};
 pub use project::{Fault, FaultKind, Fetched};
+pub use rename::RenameRule;
 
 use super::path::RecordPath;
 use super::record::{KeyName, Version};
@@ -58,6 +63,8 @@ pub enum ValueRule {
     },
     /// A text with values filled in.
     Template(Template),
+    /// A whole record as one file.
+    File(FileRule),
 }
 
 /// All keys of a record.
@@ -65,6 +72,8 @@ pub enum ValueRule {
 pub struct FromRule {
     /// The record.
     pub source: Source,
+    /// How names change before they get the prefix.
+    pub rename: Vec<RenameRule>,
     /// What each key gets in front.
     pub prefix: String,
 }
@@ -86,7 +95,9 @@ impl Projection {
         let mut all: BTreeSet<Source> = self.data_from.iter().map(|rule| rule.source.clone()).collect();
         for rule in &self.data {
             match &rule.value {
-                ValueRule::Copy { source, .. } | ValueRule::Extract { source, .. } => {
+                ValueRule::Copy { source, .. }
+                | ValueRule::Extract { source, .. }
+                | ValueRule::File(FileRule { source, .. }) => {
                     all.insert(source.clone());
                 }
                 ValueRule::Template(template) => {

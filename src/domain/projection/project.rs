@@ -6,7 +6,9 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::extract::NoPart;
-use super::{Part, Projection, SecretData, Source, ValueRule};
+use super::file::NoFile;
+use super::rename::renamed;
+use super::{FileRule, FromRule, Part, Projection, SecretData, Source, ValueRule};
 use crate::domain::limits::MAX_SECRET_BYTES;
 use crate::domain::path::RecordPath;
 use crate::domain::record::KeyName;
@@ -67,9 +69,37 @@ pub enum FaultKind {
     /// A key is made twice.
     #[error("the key is made twice, by {0} and by {1}; rename one, or give dataFrom a prefix")]
     KeyConflict(String, String),
-    /// A prefix makes a name that no Secret can hold.
-    #[error("the prefix and key '{0}' make a name that a Secret cannot hold; shorten the prefix")]
+    /// A prefix or a rename makes a name that no Secret can hold.
+    #[error("prefix and rename make a name of key '{0}' that a Secret cannot hold; change them")]
     BadName(KeyName),
+    /// A value that a file is to hold is not text, or not such as the format can hold.
+    #[error(
+        "key '{key}' of '{path}' is not text that this format can hold; name the keys that go in under `file.keys`"
+    )]
+    NotText {
+        /// The record.
+        path: RecordPath,
+        /// The key.
+        key: String,
+    },
+    /// A key that a file of variables is to hold is no name of one.
+    #[error(
+        "key '{key}' of '{path}' is no name of a variable (letters, digits and _, no digit first); name the keys that go in under `file.keys`"
+    )]
+    NotAVariable {
+        /// The record.
+        path: RecordPath,
+        /// The key.
+        key: String,
+    },
+    /// The Secret's type needs a key that is not there.
+    #[error("a Secret of type {0} needs this key; add it under data, or choose another target.type")]
+    TypeNeedsKey(String),
+    /// Not Docker's credentials.
+    #[error(
+        "it is not Docker's credentials, JSON with an object `auths`; `file: {{format: dockerconfigjson}}` makes it of a record"
+    )]
+    NotDockerConfig,
     /// A template cannot be rendered.
     #[error("{0}")]
     Template(TemplateError),
@@ -97,7 +127,13 @@ impl FaultKind {
                 fault: TemplateFault::KeyMissing { .. },
                 ..
             }) => "KeyMissing",
-            Self::NotJson { .. } | Self::PropertyMissing { .. } | Self::NotBase64 { .. } => "InvalidValue",
+            Self::NotJson { .. }
+            | Self::PropertyMissing { .. }
+            | Self::NotBase64 { .. }
+            | Self::NotText { .. }
+            | Self::NotAVariable { .. }
+            | Self::NotDockerConfig => "InvalidValue",
+            Self::TypeNeedsKey(_) => "KeyMissing",
             Self::NotRead(_) => "PathNotFound",
             Self::KeyConflict(..) => "KeyConflict",
             Self::BadName(_) => "InvalidSpec",
@@ -119,10 +155,15 @@ impl Projection {
             faults: Vec::new(),
         };
         if self.takes_everything() {
-            making.take_all(&Source::current(self.own.clone()), "", "the record");
+            let all = FromRule {
+                source: Source::current(self.own.clone()),
+                rename: Vec::new(),
+                prefix: String::new(),
+            };
+            making.take_all(&all, "the record");
         }
         for rule in &self.data_from {
-            making.take_all(&rule.source, &rule.prefix, &format!("dataFrom '{}'", rule.source.path));
+            making.take_all(rule, &format!("dataFrom '{}'", rule.source.path));
         }
         let context = self.context(fetched, meta);
         for rule in &self.data {
@@ -130,6 +171,7 @@ impl Projection {
                 ValueRule::Copy { source, key } => making.copy(source, key, &Part::default()),
                 ValueRule::Extract { source, key, part } => making.copy(source, key, part),
                 ValueRule::Template(template) => template.render(&context).map_err(FaultKind::Template),
+                ValueRule::File(file) => making.file(file),
             };
             match value {
                 Ok(value) => making.add(rule.key.clone(), value, "data".to_owned()),
@@ -146,7 +188,7 @@ impl Projection {
         let current = |path: &RecordPath| fetched.get(&Source::current(path.clone())).cloned();
         let named = self.data.iter().filter_map(|rule| match &rule.value {
             ValueRule::Template(template) => Some(template.records()),
-            ValueRule::Copy { .. } | ValueRule::Extract { .. } => None,
+            ValueRule::Copy { .. } | ValueRule::Extract { .. } | ValueRule::File(_) => None,
         });
         let records = named
             .flatten()
@@ -190,17 +232,31 @@ impl Making<'_> {
         })
     }
 
-    fn take_all(&mut self, source: &Source, prefix: &str, by: &str) {
-        let Some(record) = self.fetched.get(source) else {
+    fn file(&self, file: &FileRule) -> Result<Zeroizing<Vec<u8>>, FaultKind> {
+        let Some(record) = self.fetched.get(&file.source) else {
+            return Err(FaultKind::NotRead(file.source.path.clone()));
+        };
+        let path = file.source.path.clone();
+        file.write(&record.data).map_err(|fault| match fault {
+            NoFile::Missing(key) => FaultKind::KeyMissing { path, key },
+            NoFile::NotText(key) => FaultKind::NotText { path, key },
+            NoFile::NotAName(key) => FaultKind::NotAVariable { path, key },
+        })
+    }
+
+    fn take_all(&mut self, rule: &FromRule, by: &str) {
+        let Some(record) = self.fetched.get(&rule.source) else {
             // A Secret without these keys would pass for complete.
-            let kind = FaultKind::NotRead(source.path.clone());
+            let kind = FaultKind::NotRead(rule.source.path.clone());
             self.faults.push(Fault { key: None, kind });
             return;
         };
         for (key, value) in record.data.iter() {
-            match KeyName::parse(format!("{prefix}{key}")) {
-                Ok(name) => self.add(name, Zeroizing::new(value.as_bytes().to_vec()), by.to_owned()),
-                Err(_) => self.faults.push(Fault {
+            let name = renamed(&rule.rename, key.as_str())
+                .and_then(|name| KeyName::parse(format!("{}{name}", rule.prefix)).ok());
+            match name {
+                Some(name) => self.add(name, Zeroizing::new(value.as_bytes().to_vec()), by.to_owned()),
+                None => self.faults.push(Fault {
                     key: None,
                     kind: FaultKind::BadName(key.clone()),
                 }),

@@ -59,6 +59,7 @@ fn template(name: &str, text: &str) -> KeyRule {
 fn all_of(from: &str, prefix: &str) -> FromRule {
     FromRule {
         source: Source::current(path(from)),
+        rename: Vec::new(),
         prefix: prefix.to_owned(),
     }
 }

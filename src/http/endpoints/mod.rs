@@ -44,6 +44,7 @@ mod refresh;
 mod report_access;
 mod rollback;
 mod roots;
+mod sealing_keys;
 mod search;
 mod second_factor;
 mod session_tokens;
@@ -110,6 +111,7 @@ pub(super) fn all() -> Vec<Endpoint> {
         audit_proof::endpoints(),
         system::endpoints(),
         vec![report_access::endpoint()],
+        sealing_keys::endpoints(),
         vec![
             me_capabilities::endpoint(),
             policy_list::endpoint(),

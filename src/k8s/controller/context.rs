@@ -8,6 +8,7 @@ use kube::Client;
 use kube::core::ObjectMeta;
 use tokio::sync::Notify;
 
+use super::calendar::Calendar;
 use super::definition::Definitions;
 use super::events::Events;
 use super::index::Index;
@@ -18,6 +19,7 @@ use super::queue::Queue;
 use super::restart::{Restarts, Told};
 use super::vault_secret::ownership::OWNER_UID;
 use super::watch::Cache;
+use crate::domain::path::RecordPath;
 use crate::domain::sync::outage::{Outage, OutageNews};
 use crate::k8s::crd::vault_secret::VaultSecretStatus;
 use crate::k8s::crd::{VaultPolicy, VaultSecret};
@@ -94,6 +96,16 @@ pub(super) struct Notes {
     pub(super) written: Option<Written>,
     /// What became of the workloads that use the Secret, if that was looked at.
     pub(super) restarts: Option<Told>,
+    /// Somebody asked to compare with the Secret itself.
+    pub(super) forced: bool,
+}
+
+/// A resource that is gone and was never remembered, and its own record.
+#[derive(Clone)]
+pub(super) struct LetGo {
+    pub(super) key: Key,
+    pub(super) uid: String,
+    pub(super) record: RecordPath,
 }
 
 /// Shared by everything that runs in a term.
@@ -115,6 +127,9 @@ pub(super) struct Context {
     pub(super) memory: Memory,
     pub(super) queue: Queue<Known>,
     pub(super) notes: AllNotes,
+    pub(super) calendar: Calendar,
+    /// Resources that went before anything of them was remembered, and the records that they may have fed.
+    pub(super) let_go: Mutex<Vec<LetGo>>,
     /// The uid of the definition of `VaultSecret`; empty where it may not be read.
     pub(super) definition: Mutex<String>,
     /// Rings when a `VaultSecret` is gone.
@@ -176,6 +191,16 @@ impl Context {
 
     pub(super) fn set_definition_uid(&self, uid: String) {
         *self.definition.lock().unwrap_or_else(PoisonError::into_inner) = uid;
+    }
+
+    /// Notes a resource whose record has to be given back.
+    pub(super) fn let_go(&self, gone: LetGo) {
+        self.let_go.lock().unwrap_or_else(PoisonError::into_inner).push(gone);
+    }
+
+    /// Takes what was noted.
+    pub(super) fn take_let_go(&self) -> Vec<LetGo> {
+        std::mem::take(&mut *self.let_go.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the `VaultSecret` of a row is gone. What is not watched is never taken for gone.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::key::Key;
 use crate::domain::path::RecordPath;
 
@@ -10,13 +12,19 @@ use crate::domain::path::RecordPath;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Uses {
     pub(super) paths: Vec<RecordPath>,
+    /// The Secret that its record follows.
+    pub(super) follows: Option<Key>,
     /// The Secret that it writes.
     pub(super) target: Key,
 }
 
 /// The reverse index.
 #[derive(Default)]
-pub(super) struct Index(Mutex<Maps>);
+pub(super) struct Index {
+    maps: Mutex<Maps>,
+    /// Rings when another Secret is followed, or one no longer is.
+    follows_changed: Notify,
+}
 
 #[derive(Default)]
 struct Maps {
@@ -32,10 +40,8 @@ impl Index {
         if maps.uses.get(key) == Some(&uses) {
             return None;
         }
-        let before = maps
-            .take(key)
-            .map(|uses| uses.target)
-            .filter(|target| *target != uses.target);
+        let before = maps.take(key);
+        let target = uses.target.clone();
         for path in &uses.paths {
             maps.by_path.entry(path.clone()).or_default().insert(key.clone());
         }
@@ -43,13 +49,36 @@ impl Index {
             .entry(uses.target.clone())
             .or_default()
             .insert(key.clone());
+        if uses.follows.is_some() || before.as_ref().is_some_and(|before| before.follows.is_some()) {
+            self.follows_changed.notify_one();
+        }
         maps.uses.insert(key.clone(), uses);
-        before
+        before.map(|before| before.target).filter(|former| *former != target)
     }
 
     /// Forgets a resource; answers the Secret that it used.
     pub(super) fn remove(&self, key: &Key) -> Option<Key> {
-        self.lock().take(key).map(|uses| uses.target)
+        let uses = self.lock().take(key)?;
+        if uses.follows.is_some() {
+            self.follows_changed.notify_one();
+        }
+        Some(uses.target)
+    }
+
+    /// Every Secret that a record follows, with the resources that say so.
+    pub(super) fn followed(&self) -> HashMap<Key, Vec<Key>> {
+        let mut followed: HashMap<Key, Vec<Key>> = HashMap::new();
+        for (key, uses) in &self.lock().uses {
+            if let Some(secret) = &uses.follows {
+                followed.entry(secret.clone()).or_default().push(key.clone());
+            }
+        }
+        followed
+    }
+
+    /// Waits until what is followed may have changed.
+    pub(super) async fn follows_changed(&self) {
+        self.follows_changed.notified().await;
     }
 
     /// The resources that use a record.
@@ -71,7 +100,7 @@ impl Index {
     }
 
     fn lock(&self) -> MutexGuard<'_, Maps> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,6 +132,7 @@ mod tests {
     fn uses(paths: &[&str], target: &str) -> Uses {
         Uses {
             paths: paths.iter().map(|path| RecordPath::parse(path).unwrap()).collect(),
+            follows: None,
             target: Key::new("shop", target),
         }
     }

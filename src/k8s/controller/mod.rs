@@ -8,17 +8,23 @@
 //! | `vault_secret`, `vault_policy` | one look at one resource |
 //! | `reaper` | Secrets whose `VaultSecret` is gone |
 //! | `restart` | workloads that use a Secret whose data changed |
+//! | `calendar` | what is due when: rotations, renewals |
+//! | `imports` | Secrets that records follow |
+//! | `publish` | the key that values are sealed to, as a ConfigMap |
 //!
 //! Everything is asked of the vault through [`VaultDoor`].
 
+mod calendar;
 mod context;
 mod definition;
 mod events;
+mod imports;
 mod index;
 mod key;
 mod lease;
 mod memory;
 mod namespaces;
+mod publish;
 mod queue;
 mod reaper;
 mod restart;

@@ -260,10 +260,12 @@ async fn retire(context: &Context, row: &SyncRow) -> Result<(), Error> {
             return Ok(());
         }
     };
-    let done = context
-        .door
-        .retire(&asker(namespace, &row.uid, row.generation), path)
-        .await;
+    let asker = asker(namespace, &row.uid, row.generation);
+    // What it fed is nobody's else to delete until it has let go.
+    let done = match context.door.release(&asker, path, &row.name).await {
+        Ok(_) => context.door.retire(&asker, path).await,
+        Err(error) => Err(error),
+    };
     match done {
         Ok(()) => info!(%path, "soft-deleted with its VaultSecret"),
         Err(error)

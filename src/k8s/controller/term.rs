@@ -15,18 +15,23 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::ControllerError;
-use super::context::{AllNotes, Context, Resource, Revoked, SecretMeta};
+use super::calendar::Calendar;
+use super::context::{AllNotes, Context, LetGo, Resource, Revoked, SecretMeta};
 use super::definition::Definitions;
 use super::events::events;
+use super::imports;
 use super::index::{Index, Uses};
 use super::key::Key;
 use super::memory::Memory;
 use super::namespaces::{self, Namespaces};
+use super::publish;
 use super::queue::{Causes, Class, Queue};
 use super::reaper::Reaper;
 use super::restart::Restarts;
 use super::vault_policy::Policies;
+use super::vault_secret::feed::{self, ROTATE_NOW, SYNC_NOW};
 use super::vault_secret::ownership::{MANAGED_BY, MANAGER};
+use super::vault_secret::source::SourcePlan;
 use super::vault_secret::{plan, reconcile};
 use super::wake::{self, Wish};
 use super::watch::{Cache, Notice, follow, scopes};
@@ -68,6 +73,8 @@ pub(super) async fn run(
         memory: Memory::new(state.rows),
         queue: Queue::new(),
         notes: AllNotes::default(),
+        calendar: Calendar::default(),
+        let_go: Mutex::default(),
         definition: Mutex::default(),
         gone: Notify::new(),
         restarts: Restarts::new(state.workloads),
@@ -120,6 +127,9 @@ pub(super) async fn run(
         async move { context.restarts.run(&context).await }
     });
     parts.spawn(measure(Arc::clone(&context), policies));
+    parts.spawn(keep_time(Arc::clone(&context)));
+    parts.spawn(imports::follow_imports(Arc::clone(&context)));
+    parts.spawn(publish::publish_sealing_key(Arc::clone(&context)));
 
     // Nothing is written before it is known which definition its resource came through: what is remembered would never fit it.
     let definition = async {
@@ -178,6 +188,22 @@ async fn work(context: Arc<Context>, term: CancellationToken) {
     }
 }
 
+/// Wakes the resources for which something is due.
+async fn keep_time(context: Arc<Context>) {
+    let mut ticks = interval(Duration::from_secs(1));
+    loop {
+        ticks.tick().await;
+        let now = context.clock.now();
+        for key in context.calendar.due(now) {
+            context.queue.add(key, Causes::AGAIN, Class::Routine, None);
+        }
+        feed::give_back(&context).await;
+        let (count, seconds) = context.calendar.overdue(now);
+        context.metrics.overdue.set(i64::try_from(count).unwrap_or(i64::MAX));
+        context.metrics.overdue_seconds.set(seconds);
+    }
+}
+
 async fn measure(context: Arc<Context>, policies: Arc<Policies>) {
     let mut ticks = interval(Duration::from_secs(1));
     loop {
@@ -218,8 +244,11 @@ fn watch_vault_secrets(parts: &mut JoinSet<()>, context: &Arc<Context>, wishes: 
 fn reduce<K: kube::Resource>(DeserializeGuard(object): DeserializeGuard<K>) -> Resource<K> {
     let slim = |meta: &mut kube::core::ObjectMeta| {
         meta.managed_fields = None;
-        meta.annotations = None;
         meta.labels = None;
+        // What asks for something to be done; the rest may be large.
+        if let Some(annotations) = &mut meta.annotations {
+            annotations.retain(|name, _| name == ROTATE_NOW || name == SYNC_NOW);
+        }
     };
     match object {
         Ok(mut object) => {
@@ -298,6 +327,17 @@ impl VaultSecretDesk<'_> {
                 && before.meta().generation == object.meta().generation
                 && before.meta().deletion_timestamp == object.meta().deletion_timestamp
         });
+        let asked = |name: &str| {
+            let annotation = |object: &Resource<VaultSecret>| object.meta().annotations.as_ref()?.get(name).cloned();
+            annotation(object).is_some() && before.is_some_and(|before| annotation(before) != annotation(object))
+        };
+        let (sync, rotate) = (asked(SYNC_NOW), asked(ROTATE_NOW));
+        if sync {
+            context.notes.change(object.uid(), |notes| notes.forced = true);
+        }
+        if (sync || rotate) && !listing {
+            context.queue.add(key.clone(), Causes::AGAIN, Class::Change, None);
+        }
         // While everything is listed, nothing is woken: the comparison that follows finds what differs.
         if !listing && !same {
             context.queue.add(key.clone(), Causes::CLUSTER, Class::Change, None);
@@ -315,6 +355,7 @@ impl VaultSecretDesk<'_> {
                 key,
                 Uses {
                     paths: plan.paths(),
+                    follows: plan.follows(),
                     target: plan.target,
                 },
             ),
@@ -334,11 +375,30 @@ impl VaultSecretDesk<'_> {
             }
         }
         context.queue.forget(key);
+        context.calendar.remove(key);
+        self.let_go(key, object);
         context.notes.remove(object.uid());
         if let Some(target) = context.index.remove(key) {
             self.wake_rivals(&target);
         }
         context.gone.notify_one();
+    }
+
+    /// What is remembered of a resource is forgotten with its Secret, and its record given back then. One that never got that far may have fed
+    /// its record all the same.
+    fn let_go(&self, key: &Key, object: &Resource<VaultSecret>) {
+        let Resource::Sound(sound) = object else { return };
+        let context = self.context;
+        if let Ok(plan) = plan::plan(context.door.prefix(), sound)
+            && plan.source.as_ref().is_some_and(SourcePlan::manages)
+            && context.memory.get(object.uid()).is_none()
+        {
+            context.let_go(LetGo {
+                key: key.clone(),
+                uid: object.uid().to_owned(),
+                record: plan.own,
+            });
+        }
     }
 
     /// Those that wanted a Secret which another one had.

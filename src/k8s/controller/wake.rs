@@ -17,6 +17,7 @@ use super::definition::Definition;
 use super::key::Key;
 use super::queue::{Causes, Class};
 use super::reaper::Reaper;
+use super::vault_secret::feed;
 use super::vault_secret::plan::{self, Plan};
 use super::vault_secret::reconcile::{all_live, asker, carried, facts, synced};
 use super::vault_secret::status::{self, Outcome};
@@ -247,6 +248,16 @@ async fn question(context: &Context, key: &Key) -> Option<Question> {
 /// Whether an answer differs from the last one; after a restart, from what is remembered of the Secret and shown in the status.
 fn is_news(context: &Context, question: &Question, known: &Known) -> bool {
     let uid = question.object.uid();
+    if let Resource::Sound(object) = &*question.object {
+        let own = question.plan.own_at().and_then(|at| known.inspections.get(at));
+        let head = match own {
+            Some(Inspection::Present(head)) => Some(head),
+            _ => None,
+        };
+        if feed::schedule(context, object, &question.plan, head) {
+            return true;
+        }
+    }
     if let Some(last) = context.notes.get(uid).known {
         return last != *known;
     }
@@ -269,7 +280,7 @@ fn stands(context: &Context, question: &Question, known: &Known) -> bool {
         .inspections
         .iter()
         .filter_map(|inspection| match inspection {
-            Inspection::Present(head) => Some(*head),
+            Inspection::Present(head) => Some(head.clone()),
             _ => None,
         })
         .collect();

@@ -31,3 +31,15 @@ bounded_string!(
     /// The value of an annotation.
     AnnotationValue, 4096
 );
+bounded_string!(
+    /// A key of a record, or something as long.
+    KeyText, 253
+);
+bounded_string!(
+    /// A URI.
+    UriText, 2048
+);
+bounded_string!(
+    /// A sealed value.
+    SealedText, 65536
+);

@@ -59,3 +59,31 @@ pub(super) fn label_values() -> Rule {
     Rule::new("self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))")
         .message("a label's value is empty, or starts and ends with a letter or a digit and holds only letters, digits, '-', '_' and '.'")
 }
+
+/// A list of keys of a record.
+pub(super) fn key_list() -> Rule {
+    Rule::new("self.all(k, k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))")
+        .message("a key holds only letters, digits, '-', '_' and '.', and is neither '.' nor starts with '..'")
+}
+
+/// The name of a Secret.
+pub(super) fn secret_name() -> Rule {
+    Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$') && !self.contains('..') && !self.contains('.-') && !self.contains('-.')")
+        .message("a Secret's name holds only lower-case letters, digits, '-' and '.', and each part starts and ends with a letter or a digit")
+}
+
+/// A length of time.
+pub(super) fn length_of_time() -> Rule {
+    Rule::new("self.matches('^([0-9]+[dhms])+$')")
+        .message("a length of time is numbers with the units d, h, m and s, such as '720h' or '1d12h'")
+}
+
+/// Bits that an RSA key may have.
+pub(super) fn rsa_bits() -> Rule {
+    Rule::new("!has(self.bits) || self.bits in [2048, 3072, 4096]").message("bits is 2048, 3072 or 4096")
+}
+
+/// Bits of a key that has no choice.
+pub(super) fn rsa_only() -> Rule {
+    Rule::new("!has(self.bits) || (has(self.type) && self.type == 'rsa')").message("bits is for type rsa; leave it out")
+}

@@ -86,7 +86,7 @@ pub fn stamp(
 }
 
 /// Kubernetes keeps whole seconds; anything finer would differ from what comes back.
-fn whole_seconds(now: Timestamp) -> Timestamp {
+pub(in crate::k8s) fn whole_seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 

@@ -8,6 +8,7 @@
 mod bounded;
 mod cel;
 pub mod condition;
+pub mod source;
 pub mod vault_policy;
 pub mod vault_secret;
 

@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cel;
 use super::condition::Condition;
+use super::source::Source;
 use super::vault_policy::RuleWindow;
 
 /// What a `VaultSecret` asks for.
@@ -34,6 +36,12 @@ use super::vault_policy::RuleWindow;
     printcolumn(name = "Path", type_ = "string", json_path = ".status.path", priority = 1),
     validation = Rule::new("has(self.spec.path) || self.metadata.name.size() <= 128")
         .message("without spec.path the name is a path segment, which has at most 128 characters; shorten the name or set spec.path"),
+    validation = Rule::new(
+        "!has(self.spec.source) || !has(self.spec.source.importFrom) || !has(self.spec.source.importFrom.mode) || \
+         self.spec.source.importFrom.mode != 'Follow' || self.spec.source.importFrom.secretName != \
+         (has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name)"
+    )
+    .message("importFrom with mode Follow names the Secret that this resource writes, and would follow itself; set another target.name, or use mode Once"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -77,115 +85,6 @@ pub struct VaultSecretSpec {
     pub suspend: Option<bool>,
 }
 
-/// Where a record's content comes from; exactly one.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.generate)").message("source needs exactly one of: generate"))]
-pub struct Source {
-    /// Values that are made once, by check-and-set, and kept in the vault.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generate: Option<Generate>,
-}
-
-/// Generated values.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Generate {
-    /// A generator for each key. A key that exists is never made again; adding one here adds it to the record.
-    #[schemars(extend("minProperties" = 1, "maxProperties" = 64))]
-    #[x_kube(validation = cel::key_names())]
-    pub keys: BTreeMap<String, Generator>,
-}
-
-/// How one value is made; exactly one.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("[has(self.password), has(self.bytes), has(self.uuid)].filter(x, x).size() == 1")
-        .message("a generated key needs exactly one of: password, bytes, uuid")
-)]
-pub struct Generator {
-    /// Random characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<PasswordGenerator>,
-    /// Random bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<BytesGenerator>,
-    /// A random UUID (version 4).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uuid: Option<UuidGenerator>,
-}
-
-/// Random characters, of each chosen class at least one.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!has(self.symbolSet) || (has(self.symbols) && self.symbols)")
-        .message("symbolSet is given but symbols is not true; set it, or leave symbolSet out"),
-    validation = Rule::new(
-        "!has(self.lower) || self.lower || !has(self.upper) || self.upper || !has(self.digits) || self.digits || \
-         (has(self.symbols) && self.symbols)"
-    )
-    .message("a password needs at least one of lower, upper, digits, symbols")
-)]
-pub struct PasswordGenerator {
-    /// How many; absent means 32.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 8, max = 1024))]
-    pub length: Option<u32>,
-    /// Lower-case letters; absent means yes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lower: Option<bool>,
-    /// Upper-case letters; absent means yes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upper: Option<bool>,
-    /// Digits; absent means yes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digits: Option<bool>,
-    /// Symbols; absent means no, because they need escaping in URLs and configuration files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub symbols: Option<bool>,
-    /// Which symbols: ASCII punctuation, each once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32))]
-    pub symbol_set: Option<String>,
-    /// Leaves out `0 O 1 I l |`; absent means no.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exclude_ambiguous: Option<bool>,
-}
-
-/// Random bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BytesGenerator {
-    /// How many, before they are encoded; absent means 32.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 4096))]
-    pub length: Option<u32>,
-    /// How they are written; absent means hex.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub encoding: Option<BytesEncoding>,
-}
-
-/// How bytes are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum BytesEncoding {
-    /// Lower-case hexadecimal text.
-    Hex,
-    /// Base64 text with padding.
-    Base64,
-    /// Base64 text for URLs and file names, without padding.
-    Base64url,
-    /// The bytes themselves.
-    Raw,
-}
-
-/// A random UUID; it has no options.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct UuidGenerator {}
-
 /// The Secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -201,10 +100,7 @@ pub struct Target {
     /// Its name; absent means this resource's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$') && !self.contains('..') && !self.contains('.-') && !self.contains('-.')")
-            .message("a Secret's name holds only lower-case letters, digits, '-' and '.', and each part starts and ends with a letter or a digit")
-    )]
+    #[x_kube(validation = cel::secret_name())]
     pub name: Option<String>,
     /// Its type; absent means Opaque. Changing it makes the Secret anew, since Kubernetes keeps the type of a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "type")]
@@ -322,10 +218,13 @@ pub enum RestartMode {
     Off,
 }
 
-/// One key of the Secret; exactly one of `from` and `template`.
+/// One key of the Secret; exactly one of `from`, `template` and `file`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.from) != has(self.template)").message("give exactly one of: from, template"))]
+#[x_kube(
+    validation = Rule::new("[has(self.from), has(self.template), has(self.file)].filter(x, x).size() == 1")
+        .message("give exactly one of: from, template, file")
+)]
 pub struct DataItem {
     /// The key in the Secret.
     #[schemars(length(min = 1, max = 253))]
@@ -338,6 +237,47 @@ pub struct DataItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
     pub template: Option<String>,
+    /// A whole record written as one file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileFrom>,
+}
+
+/// A record as one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FileFrom {
+    /// How it is written.
+    pub format: FileFormat,
+    /// The record; absent means the own one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = cel::path_alphabet(), validation = cel::path_bounds())]
+    pub path: Option<String>,
+    /// A version to stay at; absent means the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub version: Option<i64>,
+    /// The keys of the record that go in; absent means all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<super::bounded::KeyText>>", length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = cel::key_list())]
+    pub keys: Option<Vec<String>>,
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FileFormat {
+    /// `KEY='value'` lines, as shells, Docker Compose and dotenv libraries read them.
+    Dotenv,
+    /// A JSON object.
+    Json,
+    /// A YAML mapping.
+    Yaml,
+    /// `key=value` lines, as `java.util.Properties` reads them.
+    Properties,
+    /// Docker's credentials, of the keys `registry`, `username`, `password` and, if there is one, `email`.
+    DockerConfigJson,
 }
 
 /// A value of a record.
@@ -387,6 +327,10 @@ pub struct DataFrom {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = cel::path_alphabet(), validation = cel::path_bounds())]
     pub path: Option<String>,
+    /// How the names of keys change, one rule after the other, before they get the prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "atomic"))]
+    pub rename: Option<Vec<Rename>>,
     /// What each key gets in front, such as `SMTP_`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
@@ -396,6 +340,41 @@ pub struct DataFrom {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub version: Option<i64>,
+}
+
+/// A rule for names of keys; exactly one of `stripPrefix`, `replace` and `case`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.stripPrefix), has(self.replace), has(self.case)].filter(x, x).size() == 1")
+        .message("a rule of rename has exactly one of: stripPrefix, replace, case"),
+    validation = Rule::new("has(self.replace) == has(self.with)").message("replace and with go together; with may be empty")
+)]
+pub struct Rename {
+    /// What is taken from the front of names that begin with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub strip_prefix: Option<String>,
+    /// What is replaced wherever it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub replace: Option<String>,
+    /// What stands there instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub with: Option<String>,
+    /// Upper or Lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<Case>,
+}
+
+/// The case of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Case {
+    /// `DB_HOST`.
+    Upper,
+    /// `db_host`.
+    Lower,
 }
 
 /// What the controller found.
@@ -420,4 +399,8 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub secret_name: Option<String>,
+    /// When the generated values are made anew next, by `source.generate.rotation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub next_rotation_time: Option<Time>,
 }

@@ -1,23 +1,19 @@
-//! Inspecting, reading and generating for a namespace.
+//! Inspecting and reading for a namespace.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::LocalDoor;
-use crate::crypto;
 use crate::domain::audit::Action;
-use crate::domain::generate::GenerateSpec;
 use crate::domain::path::RecordPath;
 use crate::domain::policy::Capability;
-use crate::domain::record::{Expect, KeyName, RecordData, Version, VersionState};
+use crate::domain::record::{Version, VersionState};
+use crate::domain::source::SourceState;
 use crate::service::authority::denied;
 use crate::service::door::{Asker, Inspection, RecordHead, RecordRef, SyncRecord};
-use crate::service::error::{Error, Reason, Result};
+use crate::service::error::{Reason, Result};
 use crate::service::failure::store_failed;
 use crate::service::records::ReadRecord;
 use crate::store::records::{Head, heads};
-
-/// How often a generation that was overtaken starts again.
-const ATTEMPTS: usize = 4;
 
 impl LocalDoor {
     pub(super) async fn inspect_all(&self, asks: &[(Asker, Vec<RecordRef>)]) -> Result<Vec<Result<Vec<Inspection>>>> {
@@ -55,7 +51,7 @@ impl LocalDoor {
                     };
                 }
                 head.map_or(Inspection::Absent, |head| {
-                    Inspection::Present(record_head(&head, reference))
+                    Inspection::Present(record_head(head, reference))
                 })
             });
             answers.push(Ok(inspected.collect()));
@@ -87,71 +83,9 @@ impl LocalDoor {
             done => done,
         }
     }
-
-    pub(super) async fn generate_missing(
-        &self,
-        asker: &Asker,
-        path: &RecordPath,
-        keys: &BTreeMap<KeyName, GenerateSpec>,
-    ) -> Result<(RecordHead, bool)> {
-        let ctx = self.context(asker).await?;
-        let records = self.vault.records();
-        for _ in 0..ATTEMPTS {
-            let read = records
-                // Looking is a read: an allowed 'record.generate' in the audit log means that values were made.
-                .read_as(&ctx, path, None, Capability::Generate, Action::RecordRead)
-                .await;
-            let (expect, present, head) = match read {
-                Ok(read) => {
-                    let head = head_of(&read);
-                    (Expect::Current(read.version), read.data.into_map(), Some(head))
-                }
-                Err(error) if error.reason() == Reason::PathNotFound => (Expect::Absent, BTreeMap::new(), None),
-                // Deleted on purpose: it is not for a resource to bring it back.
-                Err(error) => return Err(error),
-            };
-            let missing: Vec<_> = keys.iter().filter(|(key, _)| !present.contains_key(*key)).collect();
-            if let (Some(head), true) = (head, missing.is_empty()) {
-                return Ok((head, false));
-            }
-            let mut data = present;
-            for (key, spec) in missing {
-                data.insert(key.clone(), crypto::generate::value(spec).map_err(Error::internal)?);
-            }
-            let data = RecordData::new(data).map_err(|error| Error::new(Reason::TooLarge, error.to_string()))?;
-            let written = records
-                .write_as(
-                    &ctx,
-                    path,
-                    &data,
-                    expect,
-                    Some(Capability::Generate),
-                    Action::RecordGenerate,
-                )
-                .await;
-            match written {
-                Ok(written) => {
-                    let head = RecordHead {
-                        id: written.id,
-                        version: written.version,
-                        state: VersionState::Live,
-                        revision: written.revision,
-                    };
-                    return Ok((head, true));
-                }
-                // Somebody wrote in between: what is there now counts.
-                Err(error) if error.reason() == Reason::CheckAndSetFailed => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::new(
-            Reason::Busy,
-            "the record is being written by somebody else; trying again shortly",
-        ))
-    }
 }
 
-fn record_head(head: &Head, reference: &RecordRef) -> RecordHead {
+fn record_head(head: Head, reference: &RecordRef) -> RecordHead {
     // A version that is no longer kept reads like one that was destroyed.
     let (version, state) = head
         .version
@@ -161,15 +95,19 @@ fn record_head(head: &Head, reference: &RecordRef) -> RecordHead {
         version,
         state,
         revision: head.revision,
+        managed_by: head.managed_by.map(Arc::from),
+        source: head.source.map(SourceState::from_json).map(Arc::new),
     }
 }
 
-fn head_of(read: &ReadRecord) -> RecordHead {
+pub(super) fn head_of(read: &ReadRecord) -> RecordHead {
     RecordHead {
         id: read.id,
         version: read.version,
         state: VersionState::Live,
         revision: read.revision,
+        managed_by: read.managed_by.as_deref().map(Arc::from),
+        source: read.source.clone().map(SourceState::from_json).map(Arc::new),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::service::context::ResourceOrigin;
 use crate::service::door::{SyncRow, SyncState, WorkloadRow};
 use crate::service::error::{Error, Result};
 use crate::service::failure::store_failed;
-use crate::store::syncs::{StoredSync, delete, deletions_confirmed_at, load, upsert};
+use crate::store::syncs::{StoredSync, bears_name, delete, deletions_confirmed_at, load, upsert};
 use crate::store::workloads::{self, StoredWorkload};
 use crate::store::{self, audit};
 
@@ -63,11 +63,21 @@ impl LocalDoor {
         if !delete(&mut tx, self.cluster.id, &row.uid).await.map_err(store_failed)? {
             return Ok(());
         }
+        // One of the same name that was made meanwhile goes on feeding.
+        if !bears_name(&mut tx, self.cluster.id, &row.namespace, &row.name)
+            .await
+            .map_err(store_failed)?
+        {
+            let manager = self.manager(&row.namespace, &row.name);
+            self.release_in(&mut tx, &ctx, &manager, None).await?;
+        }
         let resource = format!("Secret {}/{} {what}", row.namespace, row.secret_name);
         audit::insert(&mut tx, &ctx.entry(Action::SyncForget, &resource))
             .await
             .map_err(store_failed)?;
-        store::commit(tx).await.map_err(store_failed)
+        store::commit(tx).await.map_err(store_failed)?;
+        self.vault.feed.announce();
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ use jiff::Timestamp;
 pub use compare::Compared;
 pub use consumers::{CarriedVersion, Consumer, ConsumerWorkload, Consumers};
 pub use list::{ListItem, ListOptions, Page};
+pub(super) use managed::{Feeder, managed_by};
 pub use metadata::{MetadataRow, RecordMetadata};
 pub use read::{ReadRecord, VersionInfo};
 pub use search::{SearchOptions, SearchPage};
@@ -115,7 +116,7 @@ impl<'v> Records<'v> {
     }
 
     /// After something was not confirmed: ends the operation if the session is over, and brings memory up to date.
-    async fn catch_up(&self, ctx: &OpContext, path: Option<&RecordPath>) -> Result<()> {
+    pub(super) async fn catch_up(&self, ctx: &OpContext, path: Option<&RecordPath>) -> Result<()> {
         self.vault.metrics.reads_repeated.inc();
         if let Some(path) = path {
             self.vault.cache.forget(path);

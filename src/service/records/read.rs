@@ -32,6 +32,10 @@ pub struct ReadRecord {
     pub expires_at: Option<Timestamp>,
     /// When the version counts as deleted; the commit of the read confirms that this has not come.
     pub(super) until: Option<Timestamp>,
+    /// The resource that feeds the record.
+    pub managed_by: Option<String>,
+    /// What its source did so far.
+    pub(in crate::service) source: Option<serde_json::Value>,
     /// Keys and values.
     pub data: RecordData,
 }
@@ -232,6 +236,8 @@ impl Records<'_> {
             created_at: *created_at,
             expires_at: record.expires_at,
             until: *delete_at,
+            managed_by: record.managed_by.clone(),
+            source: record.source.clone(),
             data,
         })
     }

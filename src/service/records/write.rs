@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::managed::check_manager;
+use super::managed::{Feeder, check_manager};
 use super::{ATTEMPTS, Records, TABLE, busy, deleted, not_found};
 use crate::crypto::envelope::RecordContext;
 use crate::crypto::random;
@@ -52,8 +52,8 @@ pub(super) struct Terms<'a> {
     /// One capability instead of `create` and `update`: a resource that generates needs `generate`.
     pub(super) capability: Option<Capability>,
     pub(super) action: Action,
-    /// The resource that writes, and feeds the record from then on.
-    pub(super) manager: Option<&'a str>,
+    /// The resource that writes and feeds the record, and what is remembered of that.
+    pub(super) feeder: Option<Feeder<'a>>,
 }
 
 impl Terms<'_> {
@@ -62,7 +62,7 @@ impl Terms<'_> {
             expect: Expect::Any,
             capability: None,
             action,
-            manager: None,
+            feeder: None,
         }
     }
 }
@@ -207,12 +207,12 @@ impl Records<'_> {
                 revision: current.map(|record| record.revision),
                 kept: retention.kept(),
                 delete_after: retention.delete_version_after,
-                manager: terms.manager,
                 wrapped_dek: &sealed.wrapped_dek,
                 ciphertext: &sealed.ciphertext,
                 entry: &written,
                 bearer: ctx.decided_bearer(),
                 policy_epoch: ruling.epoch,
+                source: terms.feeder.map(Feeder::columns),
             };
             let statement = if current.is_some() { "update" } else { "create" };
             let timer = self
@@ -255,10 +255,14 @@ impl Records<'_> {
                 current_version: version,
                 revision: row.revision,
                 retention: own,
-                managed_by: terms
-                    .manager
-                    .map(str::to_owned)
-                    .or_else(|| current.and_then(|record| record.managed_by.clone())),
+                managed_by: match terms.feeder {
+                    Some(feeder) => feeder.columns().managed_by.map(str::to_owned),
+                    None => current.and_then(|record| record.managed_by.clone()),
+                },
+                source: match terms.feeder {
+                    Some(feeder) => Some(feeder.state.clone()),
+                    None => current.and_then(|record| record.source.clone()),
+                },
                 expires_at: current.and_then(|record| record.expires_at),
                 deleted_at: None,
                 version: Some(StoredVersion {
@@ -307,7 +311,7 @@ impl Records<'_> {
             if record.deleted_at.is_some() {
                 return Err(deleted());
             }
-            check_manager(record, terms.manager)?;
+            check_manager(record, terms.feeder.map(|feeder| feeder.name))?;
         }
         if retention.cas_required && terms.expect == Expect::Any {
             return Err(Error::new(

@@ -19,6 +19,7 @@ mod policies;
 mod rates;
 mod records;
 mod route_table;
+mod sealing;
 mod sessions;
 mod system;
 mod users;

@@ -84,7 +84,7 @@ async fn r18_bad_paths_are_refused() {
 async fn unknown_fields_are_refused() {
     refused(&[
         (json!({ "pth": "a/b" }), unknown("spec.pth")),
-        (json!({ "source": { "sealed": {} } }), unknown("spec.source.sealed")),
+        (json!({ "source": { "vault": {} } }), unknown("spec.source.vault")),
         (
             json!({ "target": { "finalizers": ["a"] } }),
             unknown("spec.target.finalizers"),
@@ -95,10 +95,16 @@ async fn unknown_fields_are_refused() {
 
 #[tokio::test]
 async fn contradictions_are_refused() {
-    let generator = "a generated key needs exactly one of: password, bytes, uuid";
-    let item = "give exactly one of: from, template";
+    let generator = "a generated key needs exactly one of: password, bytes, uuid, sshKey, keyPair, certificate";
+    let item = "give exactly one of: from, template, file";
+    let source = "source needs exactly one of: generate, sealed, importFrom";
+    let generate = json!({ "keys": { "a": { "uuid": {} } } });
     refused(&[
-        (json!({ "source": {} }), invalid("spec.source", "", "source needs exactly one of: generate")),
+        (json!({ "source": {} }), invalid("spec.source", "", source)),
+        (
+            json!({ "source": { "generate": generate, "importFrom": { "secretName": "a" } } }),
+            invalid("spec.source", "", source),
+        ),
         (json!({ "source": { "generate": { "keys": { "a": {} } } } }), invalid("spec.source.generate.keys[a]", "", generator)),
         (
             json!({ "source": { "generate": { "keys": { "a": { "uuid": {}, "bytes": {} } } } } }),
@@ -140,6 +146,115 @@ async fn contradictions_are_refused() {
         ),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn contradictions_in_sources_are_refused() {
+    let one = "rotation needs exactly one of: schedule, every";
+    let span = "a length of time is numbers with the units d, h, m and s, such as '720h' or '1d12h'";
+    let rotations = [
+        (json!({}), one),
+        (json!({ "schedule": "0 3 * * *", "every": "1h" }), one),
+        (
+            json!({ "every": "1h", "timeZone": "Europe/Zurich" }),
+            "timeZone is for schedule; leave it out with every",
+        ),
+        (
+            json!({ "every": "1h", "overlap": "1h" }),
+            "overlap says how long the previous value stays; set keepPrevious to 1, or leave overlap out",
+        ),
+        (
+            json!({ "every": "1h", "overlap": "1h", "keepPrevious": 0 }),
+            "overlap says how long the previous value stays; set keepPrevious to 1, or leave overlap out",
+        ),
+    ];
+    let at = "spec.source.generate.rotation";
+    let mut cases: Vec<(Value, String)> = rotations
+        .into_iter()
+        .map(|(rotation, message)| {
+            let spec = json!({ "source": { "generate": { "keys": { "a": { "uuid": {} } }, "rotation": rotation } } });
+            (spec, invalid(at, "", message))
+        })
+        .collect();
+    for (field, text, message) in [
+        (
+            "schedule",
+            "@daily 1 1",
+            "schedule is a cron expression of five fields (minute, hour, day of month, month, day of week), such as '0 3 1 * *'",
+        ),
+        ("every", "1w", span),
+    ] {
+        let spec =
+            json!({ "source": { "generate": { "keys": { "a": { "uuid": {} } }, "rotation": { field: text } } } });
+        cases.push((spec, invalid(&format!("{at}.{field}"), text, message)));
+    }
+    let generators = [
+        (
+            json!({ "a": { "sshKey": {} }, "a.pub": { "uuid": {} } }),
+            "",
+            "an sshKey or keyPair at key K also makes K.pub, and another generator has that key; rename one",
+        ),
+        (
+            json!({ "a": { "certificate": { "commonName": "a" } }, "a.crt": { "uuid": {} } }),
+            "",
+            "a certificate at key K makes K.key, K.crt and K.ca, and another generator has one of these keys; rename one",
+        ),
+        (
+            json!({ "a": { "certificate": {} } }),
+            "[a].certificate",
+            "a certificate needs a commonName or at least one of: dnsNames, ipAddresses, uris",
+        ),
+        (
+            json!({ "a": { "keyPair": { "bits": 2048 } } }),
+            "[a].keyPair",
+            "bits is for type rsa; leave it out",
+        ),
+        (
+            json!({ "a": { "sshKey": { "type": "rsa", "bits": 1024 } } }),
+            "[a].sshKey",
+            "bits is 2048, 3072 or 4096",
+        ),
+    ];
+    for (keys, place, message) in generators {
+        let spec = json!({ "source": { "generate": { "keys": keys } } });
+        cases.push((spec, invalid(&format!("spec.source.generate.keys{place}"), "", message)));
+    }
+    cases.push((
+        json!({ "source": { "sealed": { "keys": { "a": "in clear" } } } }),
+        invalid(
+            "spec.source.sealed.keys",
+            "",
+            "a sealed value begins with 'avs1.'; make it with 'aether-vault seal'",
+        ),
+    ));
+    let itself = "importFrom with mode Follow names the Secret that this resource writes, and would follow itself; set another \
+                  target.name, or use mode Once";
+    for spec in [
+        json!({ "source": { "importFrom": { "secretName": "orders", "mode": "Follow" } } }),
+        json!({ "source": { "importFrom": { "secretName": "a", "mode": "Follow" } }, "target": { "name": "a" } }),
+    ] {
+        cases.push((spec, invalid("<nil>", "", itself)));
+    }
+    for (rule, message) in [
+        (
+            json!({}),
+            "a rule of rename has exactly one of: stripPrefix, replace, case",
+        ),
+        (
+            json!({ "stripPrefix": "a", "case": "Upper" }),
+            "a rule of rename has exactly one of: stripPrefix, replace, case",
+        ),
+        (
+            json!({ "replace": "a" }),
+            "replace and with go together; with may be empty",
+        ),
+    ] {
+        cases.push((
+            json!({ "dataFrom": [{ "rename": [rule] }] }),
+            invalid("spec.dataFrom[0].rename[0]", "", message),
+        ));
+    }
+    refused(&cases).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod policy;
 mod requests;
 mod restarts;
 mod setup;
+mod sources;
 mod status;
 mod sync;
 mod target_options;

@@ -7,9 +7,12 @@ use aether_vault::domain::generate::GenerateSpec;
 use aether_vault::domain::path::PathPrefix;
 use aether_vault::domain::policy::{Capability, Effect, PolicyDocument, Rule, Subject};
 use aether_vault::domain::record::{Expect, KeyName, VersionState};
+use aether_vault::domain::source::GenerateSource;
 use aether_vault::service::LocalDoor;
 use aether_vault::service::context::ResourceOrigin;
-use aether_vault::service::door::{Asker, Inspection, PolicyResource, RecordRef, SyncRow, VaultDoor as _};
+use aether_vault::service::door::{
+    Asker, Feed, FeedContent, Inspection, PolicyResource, RecordRef, SyncRow, VaultDoor as _,
+};
 use aether_vault::service::error::Reason;
 
 use crate::support::database::TestDatabase;
@@ -27,6 +30,15 @@ fn asker(namespace: &str, uid: &str) -> Asker {
             uid: "vs-1".to_owned(),
             generation: 1,
         },
+    }
+}
+
+fn feed(name: &str, content: FeedContent) -> Feed {
+    Feed {
+        path: path(&format!("k8s/shop/{name}")),
+        name: name.to_owned(),
+        content,
+        rotate_now: None,
     }
 }
 
@@ -343,22 +355,29 @@ async fn values_are_generated_once_and_never_touched_again() {
             .map(|name| (KeyName::parse(*name).unwrap(), GenerateSpec::Uuid {}))
             .collect()
     };
-    let (first, written) = door.generate(&shop, &db, &keys(&["a"])).await.unwrap();
+    let generate = async |names: &[&str]| {
+        let source = GenerateSource {
+            keys: keys(names),
+            rotation: None,
+        };
+        door.feed(&shop, &feed("db", FeedContent::Generate(source))).await
+    };
+    let (first, written) = generate(&["a"]).await.unwrap();
     assert!(written && first.version.number() == 1);
-    let (again, written) = door.generate(&shop, &db, &keys(&["a"])).await.unwrap();
+    let (again, written) = generate(&["a"]).await.unwrap();
     assert_eq!((again, written), (first, false));
     let a = text(
         &process.vault.records().read(&admin, &db, None).await.unwrap().data,
         "a",
     );
 
-    let (more, written) = door.generate(&shop, &db, &keys(&["a", "b"])).await.unwrap();
+    let (more, written) = generate(&["a", "b"]).await.unwrap();
     assert!(written && more.version.number() == 2);
     let read = process.vault.records().read(&admin, &db, None).await.unwrap();
     assert_eq!((text(&read.data, "a"), read.data.len()), (a, 2));
 
     process.vault.records().delete(&admin, &db, None).await.unwrap();
-    let error = door.generate(&shop, &db, &keys(&["a", "b", "c"])).await.unwrap_err();
+    let error = generate(&["a", "b", "c"]).await.unwrap_err();
     assert_eq!(
         error.reason(),
         Reason::VersionGone,
@@ -366,7 +385,7 @@ async fn values_are_generated_once_and_never_touched_again() {
     );
     // Nor is one that was deleted as a whole, and whoever looks sees that it was deleted, not that it never was.
     process.vault.records().remove(&admin, &db, None).await.unwrap();
-    let error = door.generate(&shop, &db, &keys(&["a", "b", "c"])).await.unwrap_err();
+    let error = generate(&["a", "b", "c"]).await.unwrap_err();
     assert_eq!(error.reason(), Reason::VersionGone);
     let refs = vec![RecordRef {
         path: db.clone(),

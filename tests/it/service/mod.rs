@@ -12,6 +12,7 @@ mod roots;
 mod round_trips;
 mod second_factor;
 mod sessions;
+mod sources;
 mod tampering;
 mod transfers;
 mod users;

@@ -1,11 +1,13 @@
 //! `VaultSecret`: from the resource and the records to the Secret and the status.
 
 mod apply;
+pub(super) mod feed;
 pub(super) mod ownership;
 pub(super) mod plan;
 mod problem;
 pub(super) mod reconcile;
 pub(super) mod remove;
 pub(super) mod secret;
+pub(super) mod source;
 pub(super) mod status;
 mod write_status;

@@ -1,24 +1,25 @@
 //! From a spec to what it takes: paths written out, the records to read, the keys to make. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
 use super::problem::{Problem, Reason, Stage};
 use super::secret::Data;
-use crate::domain::generate::GenerateSpec;
+use super::source::{self, SourcePlan};
 use crate::domain::path::{PathPrefix, RecordPath};
 use crate::domain::projection::{
-    Decode, Fault, FaultKind, Fetched, FromRule, KeyRule, Part, Projection, Property, Source, ValueRule,
+    Decode, Fault, FaultKind, Fetched, FileFormat, FileRule, FromRule, KeyRule, Part, Projection, Property, RenameRule,
+    SecretData, Source, ValueRule, target,
 };
 use crate::domain::record::{KeyName, Version};
 use crate::domain::root::namespace_prefix;
 use crate::domain::template::{FetchedRecord, Meta, Template};
 use crate::k8s::controller::key::Key;
 use crate::k8s::crd::VaultSecret;
-use crate::k8s::crd::vault_secret::{DataFrom, DataItem, Decoding, Generator, ValueFrom};
-use crate::service::door::{RecordRef, SyncRecord};
+use crate::k8s::crd::vault_secret::{self as crd, Case, DataFrom, DataItem, Decoding, FileFrom, Rename, ValueFrom};
+use crate::service::door::{RecordRef, SyncRecord, check_pair};
 
 /// What a spec takes.
 pub(in crate::k8s::controller) struct Plan {
@@ -26,12 +27,13 @@ pub(in crate::k8s::controller) struct Plan {
     pub(in crate::k8s::controller) own: RecordPath,
     /// The records to read, each once.
     pub(in crate::k8s::controller) refs: Vec<RecordRef>,
-    /// What to make if it is not there.
-    pub(in crate::k8s::controller) generate: Option<BTreeMap<KeyName, GenerateSpec>>,
+    /// What feeds the own record.
+    pub(in crate::k8s::controller) source: Option<SourcePlan>,
     /// The Secret.
     pub(in crate::k8s::controller) target: Key,
     projection: Projection,
     meta: Meta,
+    secret_type: Option<String>,
 }
 
 /// Works out what a spec takes. `prefix` is the cluster's.
@@ -64,13 +66,14 @@ pub(in crate::k8s::controller) fn plan(prefix: &str, object: &VaultSecret) -> Re
         data,
         data_from,
     };
-    let generate = spec.source.as_ref().and_then(|source| source.generate.as_ref());
-    let generate = generate
-        .map(|generate| generate.keys.iter().map(generated).collect::<Result<_, _>>())
+    let source = spec
+        .source
+        .as_ref()
+        .map(|written| source::plan(written, &namespace, &home))
         .transpose()?;
     let mut refs: Vec<RecordRef> = projection.references().into_iter().map(reference).collect();
-    // What is made is made even if nothing of it goes into the Secret.
-    if generate.is_some() && !refs.iter().any(|known| known.path == own && known.version.is_none()) {
+    // What is fed is fed even if nothing of it goes into the Secret.
+    if source.is_some() && !refs.iter().any(|known| known.path == own && known.version.is_none()) {
         refs.insert(
             0,
             RecordRef {
@@ -93,18 +96,32 @@ pub(in crate::k8s::controller) fn plan(prefix: &str, object: &VaultSecret) -> Re
     Ok(Plan {
         own,
         refs,
-        generate,
+        source,
         target,
         projection,
         meta,
+        secret_type: spec.target.as_ref().and_then(|target| target.secret_type.clone()),
     })
 }
 
 impl Plan {
     /// The records that it uses.
     pub(in crate::k8s::controller) fn paths(&self) -> Vec<RecordPath> {
-        let paths: BTreeSet<_> = self.refs.iter().map(|reference| reference.path.clone()).collect();
+        let mut paths: BTreeSet<_> = self.refs.iter().map(|reference| reference.path.clone()).collect();
+        paths.extend(self.source.iter().flat_map(SourcePlan::issuers));
         paths.into_iter().collect()
+    }
+
+    /// The Secret that the own record is to follow.
+    pub(in crate::k8s::controller) fn follows(&self) -> Option<Key> {
+        self.source.as_ref().and_then(SourcePlan::follows).cloned()
+    }
+
+    /// Where the current version of the own record stands among `refs`.
+    pub(in crate::k8s::controller) fn own_at(&self) -> Option<usize> {
+        self.refs
+            .iter()
+            .position(|reference| reference.path == self.own && reference.version.is_none())
     }
 
     /// Makes the Secret's data of the records, which come in the order of `refs`.
@@ -134,7 +151,28 @@ impl Plan {
             .projection
             .project(&fetched, &self.meta)
             .map_err(|faults| at_fault(&faults))?;
+        self.check_type(&made)?;
         Ok(Data(made.into_map()))
+    }
+
+    /// Checks that the Secret is what those who use Secrets of its type expect.
+    fn check_type(&self, made: &SecretData) -> Result<(), Problem> {
+        let Some(secret_type) = self.secret_type.as_deref() else {
+            return Ok(());
+        };
+        let faults = target::faults(secret_type, made);
+        if !faults.is_empty() {
+            return Err(at_fault(&faults));
+        }
+        if secret_type == target::TLS
+            && let (Some(certificate), Some(key)) = (made.get("tls.crt"), made.get("tls.key"))
+        {
+            return check_pair(certificate, key).map_err(|error| Problem {
+                stage: Stage::Write,
+                ..Problem::new(Reason::InvalidValue, error.to_string())
+            });
+        }
+        Ok(())
     }
 }
 
@@ -159,19 +197,26 @@ fn at_fault(faults: &[Fault]) -> Problem {
 
 fn key_rule(item: &DataItem, own: &RecordPath, home: &PathPrefix) -> Result<KeyRule, Problem> {
     let key = key_name(&item.key)?;
-    let value = match (&item.from, &item.template) {
-        (Some(from), None) => value_rule(from, own, home)?,
-        (None, Some(template)) => ValueRule::Template(Template::parse(template, Some(home)).map_err(|error| {
-            let fault = Fault {
-                key: Some(item.key.clone()),
-                kind: FaultKind::Template(error),
-            };
-            Problem {
-                stage: Stage::Begin,
-                ..at_fault(&[fault])
-            }
-        })?),
-        _ => return Err(invalid(format!("key '{key}': give exactly one of: from, template"))),
+    let value = match (&item.from, &item.template, &item.file) {
+        (Some(from), None, None) => value_rule(from, own, home)?,
+        (None, None, Some(file)) => ValueRule::File(file_rule(file, own, home)?),
+        (None, Some(template), None) => {
+            ValueRule::Template(Template::parse(template, Some(home)).map_err(|error| {
+                let fault = Fault {
+                    key: Some(item.key.clone()),
+                    kind: FaultKind::Template(error),
+                };
+                Problem {
+                    stage: Stage::Begin,
+                    ..at_fault(&[fault])
+                }
+            })?)
+        }
+        _ => {
+            return Err(invalid(format!(
+                "key '{key}': give exactly one of: from, template, file"
+            )));
+        }
     };
     Ok(KeyRule { key, value })
 }
@@ -195,6 +240,12 @@ fn from_rule(from: &DataFrom, own: &RecordPath, home: &PathPrefix) -> Result<Fro
     let source = source(from.path.as_deref(), from.version, own, home)?;
     Ok(FromRule {
         source,
+        rename: from
+            .rename
+            .iter()
+            .flatten()
+            .map(rename_rule)
+            .collect::<Result<_, _>>()?,
         prefix: from.prefix.clone().unwrap_or_default(),
     })
 }
@@ -208,18 +259,37 @@ fn source(path: Option<&str>, version: Option<i64>, own: &RecordPath, home: &Pat
     Ok(Source { path, version })
 }
 
-fn generated((key, generator): (&String, &Generator)) -> Result<(KeyName, GenerateSpec), Problem> {
-    let name = key_name(key)?;
-    // The schema has the form that the domain reads.
-    let read = serde_json::to_value(generator).and_then(serde_json::from_value::<GenerateSpec>);
-    let spec = read.map_err(|_| {
-        invalid(format!(
-            "generated key '{key}' needs exactly one of: password, bytes, uuid"
-        ))
-    })?;
-    spec.validate()
-        .map_err(|error| invalid(format!("generated key '{key}': {error}")))?;
-    Ok((name, spec))
+fn file_rule(file: &FileFrom, own: &RecordPath, home: &PathPrefix) -> Result<FileRule, Problem> {
+    let keys = file
+        .keys
+        .as_ref()
+        .map(|keys| keys.iter().map(|key| key_name(key)).collect());
+    Ok(FileRule {
+        source: source(file.path.as_deref(), file.version, own, home)?,
+        format: match file.format {
+            crd::FileFormat::Dotenv => FileFormat::Dotenv,
+            crd::FileFormat::Json => FileFormat::Json,
+            crd::FileFormat::Yaml => FileFormat::Yaml,
+            crd::FileFormat::Properties => FileFormat::Properties,
+            crd::FileFormat::DockerConfigJson => FileFormat::DockerConfigJson,
+        },
+        keys: keys.transpose()?,
+    })
+}
+
+fn rename_rule(rule: &Rename) -> Result<RenameRule, Problem> {
+    match (&rule.strip_prefix, &rule.replace, rule.case) {
+        (Some(prefix), None, None) => Ok(RenameRule::StripPrefix(prefix.clone())),
+        (None, Some(from), None) => Ok(RenameRule::Replace {
+            from: from.clone(),
+            with: rule.with.clone().unwrap_or_default(),
+        }),
+        (None, None, Some(Case::Upper)) => Ok(RenameRule::Upper),
+        (None, None, Some(Case::Lower)) => Ok(RenameRule::Lower),
+        _ => Err(invalid(
+            "a rule of rename has exactly one of: stripPrefix, replace, case".to_owned(),
+        )),
+    }
 }
 
 fn reference(source: Source) -> RecordRef {
@@ -229,7 +299,7 @@ fn reference(source: Source) -> RecordRef {
     }
 }
 
-fn parse_path(what: &str, text: &str, home: &PathPrefix) -> Result<RecordPath, Problem> {
+pub(super) fn parse_path(what: &str, text: &str, home: &PathPrefix) -> Result<RecordPath, Problem> {
     let written_out = match text.strip_prefix("~/") {
         Some(rest) => RecordPath::parse(&format!("{home}{rest}")),
         None => RecordPath::parse(text),
@@ -237,19 +307,23 @@ fn parse_path(what: &str, text: &str, home: &PathPrefix) -> Result<RecordPath, P
     written_out.map_err(|error| invalid(format!("{what}: {error}")))
 }
 
-fn key_name(text: &str) -> Result<KeyName, Problem> {
+pub(super) fn key_name(text: &str) -> Result<KeyName, Problem> {
     KeyName::parse(text).map_err(|error| invalid(error.to_string()))
 }
 
-fn invalid(message: String) -> Problem {
+pub(super) fn invalid(message: String) -> Problem {
     Problem::new(Reason::InvalidSpec, message)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::domain::record::{RecordData, VersionState};
+    use crate::service::door::RecordHead;
 
     #[expect(clippy::needless_pass_by_value, reason = "written as json! at each call")]
     fn object(spec: Value) -> VaultSecret {
@@ -326,9 +400,59 @@ mod tests {
             "a": { "password": { "length": 20, "symbols": true, "symbolSet": "-_", "excludeAmbiguous": true, "upper": false } },
             "b": { "bytes": { "length": 16, "encoding": "base64url" } },
             "c": { "uuid": {} },
+            "d": { "sshKey": { "type": "rsa", "bits": 4096, "comment": "deploy" } },
+            "e": { "keyPair": { "type": "ecdsaP256" } },
+            "f": { "certificate": {
+                "commonName": "a", "organization": "b", "dnsNames": ["c"], "ipAddresses": ["::1"], "uris": ["spiffe://d"],
+                "usages": ["serverAuth", "clientAuth", "codeSigning", "emailProtection"], "isCA": true, "duration": "1d", "renewBefore": "1h",
+                "key": { "type": "ed25519" }, "issuer": { "path": "~/ca", "certificate": "crt", "privateKey": "key" },
+            } },
         } } } });
         let plan = plan("k8s", &object(spec)).ok().unwrap();
-        assert_eq!(plan.generate.unwrap().len(), 3);
+        let Some(SourcePlan::Generate(source)) = &plan.source else {
+            panic!()
+        };
+        assert_eq!(source.keys.len(), 6);
+        let paths: Vec<_> = plan.paths().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            paths,
+            ["k8s/shop/ca", "k8s/shop/orders-db"],
+            "the issuer is one that it uses"
+        );
+    }
+
+    #[test]
+    fn a_secret_of_a_type_is_checked() {
+        let made = |pairs: &[(&str, &str)]| {
+            let data: serde_json::Map<_, _> = pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), json!(value)))
+                .collect();
+            let record = SyncRecord {
+                head: RecordHead {
+                    id: uuid::Uuid::nil(),
+                    version: Version::FIRST,
+                    state: VersionState::Live,
+                    revision: 1,
+                    managed_by: None,
+                    source: None,
+                },
+                data: RecordData::from_json(data, BTreeMap::new()).unwrap(),
+            };
+            let object = object(json!({ "target": { "type": "kubernetes.io/tls" } }));
+            let plan = plan("k8s", &object).ok().unwrap();
+            plan.project(vec![record])
+                .err()
+                .map(|problem| (problem.reason, problem.message))
+        };
+        let (reason, message) = made(&[("tls.crt", "x")]).unwrap();
+        assert_eq!(reason, Reason::KeyMissing);
+        assert!(message.starts_with("key 'tls.key'"), "{message}");
+        let (reason, message) = made(&[("tls.crt", "x"), ("tls.key", "x")]).unwrap();
+        assert_eq!(
+            (reason, message.as_str()),
+            (Reason::InvalidValue, "tls.crt is not a certificate in PEM")
+        );
     }
 
     #[test]

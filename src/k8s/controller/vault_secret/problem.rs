@@ -15,6 +15,12 @@ pub(in crate::k8s::controller) enum Reason {
     PathNotFound,
     /// A version is deleted, destroyed or no longer kept.
     VersionGone,
+    /// Another resource feeds the record.
+    ManagedByOther,
+    /// A sealed value does not open.
+    SealedValueInvalid,
+    /// The Secret to import is not there, or cannot be imported.
+    ImportFailed,
     /// A record lacks a key that is named.
     KeyMissing,
     /// A value does not have the part, or the encoding, that is asked for.
@@ -50,6 +56,9 @@ impl Reason {
             Self::RootOrphaned => "RootOrphaned",
             Self::PathNotFound => "PathNotFound",
             Self::VersionGone => "VersionGone",
+            Self::ManagedByOther => "ManagedByOther",
+            Self::SealedValueInvalid => "SealedValueInvalid",
+            Self::ImportFailed => "ImportFailed",
             Self::KeyMissing => "KeyMissing",
             Self::InvalidValue => "InvalidValue",
             Self::KeyConflict => "KeyConflict",
@@ -98,7 +107,11 @@ impl Problem {
         let (stage, retried, unknown) = match reason {
             Reason::InvalidSpec => (Stage::Begin, false, false),
             Reason::PolicyDenied | Reason::RootOrphaned => (Stage::Authorize, false, false),
-            Reason::PathNotFound | Reason::VersionGone => (Stage::Read, false, false),
+            Reason::PathNotFound | Reason::VersionGone | Reason::ManagedByOther | Reason::SealedValueInvalid => {
+                (Stage::Read, false, false)
+            }
+            // Only a Secret that is followed is watched.
+            Reason::ImportFailed => (Stage::Read, true, false),
             Reason::KeyMissing
             | Reason::InvalidValue
             | Reason::KeyConflict
@@ -139,8 +152,9 @@ impl Problem {
             | VaultReason::InvalidPath
             | VaultReason::InvalidRecord
             | VaultReason::TooLarge
-            | VaultReason::InvalidPolicy
-            | VaultReason::ManagedByResource => Reason::InvalidSpec,
+            | VaultReason::InvalidPolicy => Reason::InvalidSpec,
+            VaultReason::ManagedByResource => Reason::ManagedByOther,
+            VaultReason::SealedValue => Reason::SealedValueInvalid,
             _ => Reason::Internal,
         };
         Self::new(reason, error.message())

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::apply::{self, Done};
+use super::feed;
 use super::plan::{self, Plan};
 use super::problem::{Problem, Reason};
 use super::secret::{Data, Wanted, canonical, content};
@@ -127,13 +128,16 @@ async fn look(context: &Context, object: &VaultSecret, plan: &Plan, work: Work<K
     let uid = object.uid().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or_default();
     if object.spec.suspend == Some(true) {
+        context.calendar.remove(&key);
         return Ok(Ended::Suspended);
     }
     let row = context.memory.get(&uid);
     let current = row
         .as_deref()
         .filter(|row| row.generation == generation && row.secret_name == *plan.target.name);
-    let untouched = current.is_some_and(|row| context.untouched(row));
+    // Somebody asked to compare with the Secret itself, whatever is remembered of it.
+    let forced = context.notes.change(&uid, |notes| std::mem::take(&mut notes.forced));
+    let untouched = !forced && current.is_some_and(|row| context.untouched(row));
     if untouched && !work.causes.vault {
         // The echo of our own write, or of somebody's edit that changed nothing we set.
         let version = current.and_then(|row| carried(row, plan));
@@ -167,7 +171,7 @@ async fn look(context: &Context, object: &VaultSecret, plan: &Plan, work: Work<K
     if untouched && current.is_some_and(|row| row.records == synced(&plan.refs, &heads)) {
         return Ok(Ended::Synced(own_version(plan, &heads), Done::Nothing));
     }
-    write(context, object, plan, &asker, row.as_deref()).await
+    write(context, object, plan, &asker, row.as_deref(), forced).await
 }
 
 /// Asks whether the records may be synced and where they stand; makes the own record where that is asked for.
@@ -204,25 +208,15 @@ async fn authorised(
             ));
         }
     }
-    if let Some(keys) = &plan.generate {
-        let at = plan
-            .refs
-            .iter()
-            .position(|reference| reference.path == plan.own && reference.version.is_none());
-        let own = at.and_then(|at| inspections.get(at));
-        let wanting = matches!(own, Some(Inspection::Absent))
-            || (!applied && matches!(own, Some(Inspection::Present(head)) if head.state == VersionState::Live));
-        if wanting {
-            let made = context.door.generate(asker, &plan.own, keys).await;
-            let (head, written) = made.map_err(|error| of_vault(object, &error, Some(&plan.own.to_string())))?;
-            if written {
-                info!(object = %Key::of(object), path = %plan.own, version = %head.version, "generated");
-            }
-            if let Some(at) = at {
-                inspections[at] = Inspection::Present(head);
-                note(&inspections);
-            }
-        }
+    let at = plan.own_at();
+    let own = at.and_then(|at| inspections.get(at));
+    let fed = feed::feed(context, asker, object, plan, own, applied).await?;
+    if let (Some(head), Some(at)) = (fed, at) {
+        inspections[at] = Inspection::Present(head);
+        note(&inspections);
+    }
+    if let Some(Inspection::Present(head)) = at.and_then(|at| inspections.get(at)) {
+        feed::schedule(context, object, plan, Some(head));
     }
     plan.refs
         .iter()
@@ -274,6 +268,7 @@ async fn write(
     plan: &Plan,
     asker: &Asker,
     row: Option<&SyncRow>,
+    forced: bool,
 ) -> Result<Ended, Problem> {
     let answers = context
         .door
@@ -284,12 +279,13 @@ async fn write(
     for (reference, answer) in plan.refs.iter().zip(answers) {
         records.push(answer.map_err(|error| of_vault(object, &error, Some(reference.path.as_str())))?);
     }
-    let heads: Vec<RecordHead> = records.iter().map(|record| record.head).collect();
+    let heads: Vec<RecordHead> = records.iter().map(|record| record.head.clone()).collect();
     let wanted = wanted(plan, object, plan.project(records)?);
     let hash = context.door.hash(&canonical(&wanted));
     let content_hash = context.door.hash(&content(&wanted));
-    let unchanged =
-        row.filter(|row| row.data_hash == hash && row.secret_name == *plan.target.name && context.untouched(row));
+    let unchanged = row.filter(|row| {
+        !forced && row.data_hash == hash && row.secret_name == *plan.target.name && context.untouched(row)
+    });
     let (done, secret_uid, resource_version) = match unchanged {
         Some(row) => (
             Done::Nothing,
@@ -474,7 +470,7 @@ pub(in crate::k8s::controller) fn all_live(known: &Known) -> bool {
         .all(|inspection| matches!(inspection, Inspection::Present(head) if head.state == VersionState::Live))
 }
 
-fn of_vault(object: &VaultSecret, error: &crate::service::error::Error, path: Option<&str>) -> Problem {
+pub(super) fn of_vault(object: &VaultSecret, error: &crate::service::error::Error, path: Option<&str>) -> Problem {
     let mut problem = Problem::of_vault(error);
     if problem.reason == Reason::Internal
         && let Some(source) = error.source_for_log()
@@ -597,6 +593,7 @@ pub(in crate::k8s::controller) fn facts(
         version,
         secret: row.map(|row| row.secret_name.clone()),
         consumers: consumers(context, object),
+        next_rotation: context.calendar.get(&Key::of(object)).rotation,
     }
 }
 

@@ -10,6 +10,8 @@
 //! | Stalled | nothing happens until somebody changes something |
 //! | Restarted | with `spec.restart`: no workload waits to be restarted for the Secret |
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use crate::domain::record::Version;
 use crate::k8s::controller::restart::{Consumers, Told};
 use crate::k8s::crd::vault_secret::VaultSecretStatus;
@@ -42,6 +44,8 @@ pub(in crate::k8s::controller) struct Facts {
     pub(in crate::k8s::controller) secret: Option<String>,
     /// What became of the workloads that use it.
     pub(in crate::k8s::controller) consumers: Consumers,
+    /// When the generated values are made anew next.
+    pub(in crate::k8s::controller) next_rotation: Option<k8s_openapi::jiff::Timestamp>,
 }
 
 /// The status to show. `standing` is the one that is there: while suspended, what it said stays.
@@ -65,6 +69,9 @@ pub(in crate::k8s::controller) fn status(
         path: facts.path,
         record_version: facts.version.map(Version::number),
         secret_name: facts.secret,
+        next_rotation_time: facts
+            .next_rotation
+            .map(|at| Time(crate::k8s::crd::condition::whole_seconds(at))),
     }
 }
 
@@ -74,6 +81,7 @@ pub(in crate::k8s::controller) fn says_the_same(one: &VaultSecretStatus, other: 
         && one.path == other.path
         && one.record_version == other.record_version
         && one.secret_name == other.secret_name
+        && one.next_rotation_time == other.next_rotation_time
         && one.conditions.len() == other.conditions.len()
         && one
             .conditions

@@ -1,0 +1,520 @@
+//! Putting into a record what its resource asks for: generated, sealed or imported.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use super::LocalDoor;
+use super::reads::head_of;
+use crate::crypto::certificate::Authority;
+use crate::crypto::generate::{Made, MakeError, make};
+use crate::domain::audit::Action;
+use crate::domain::change::ChangeKind;
+use crate::domain::generate::{GenerateSpec, IssuerSpec};
+use crate::domain::path::RecordPath;
+use crate::domain::policy::Capability;
+use crate::domain::record::{Expect, KeyName, RecordData, Value, VersionState};
+use crate::domain::sealed::SealedFor;
+use crate::domain::source::{Due, GenerateSource, SourceError, SourceState, due, outputs, previous_name};
+use crate::service::context::OpContext;
+use crate::service::door::{Asker, Feed, FeedContent, RecordHead};
+use crate::service::error::{Error, Reason, Result};
+use crate::service::failure::store_failed;
+use crate::service::records::{Feeder, ReadRecord, Written, managed_by};
+use crate::store::{self, audit, changes, record_sources, record_states};
+
+/// How often a write that was overtaken starts again.
+const ATTEMPTS: usize = 4;
+
+/// Keys and values of a record.
+type Values = BTreeMap<KeyName, Value>;
+
+/// What is to be done with the record.
+enum Step {
+    /// It is as it should be.
+    Nothing,
+    /// Its values stay, and what stands beside it changes.
+    Mark,
+    /// A version is written.
+    Write(Values, Action),
+}
+
+/// A look at the record, and what is to become of it.
+struct Look<'a> {
+    ctx: &'a OpContext,
+    path: &'a RecordPath,
+    manager: &'a str,
+    /// Whether the resource alone may write the record from now on.
+    alone: bool,
+    state: SourceState,
+    /// One capability instead of `create` and `update`.
+    capability: Option<Capability>,
+    read: Option<ReadRecord>,
+    step: Step,
+}
+
+impl LocalDoor {
+    pub(super) async fn feed_record(&self, asker: &Asker, feed: &Feed) -> Result<(RecordHead, bool)> {
+        let ctx = self.context(asker).await?;
+        let manager = self.manager(&asker.namespace.name, &feed.name);
+        let sealed = match &feed.content {
+            FeedContent::Sealed(keys) => Some(self.open_sealed(asker, &feed.name, keys).await?),
+            FeedContent::Generate(_) | FeedContent::Import { .. } => None,
+        };
+        for _ in 0..ATTEMPTS {
+            let look = match &feed.content {
+                FeedContent::Generate(source) => self.look_at_generated(&ctx, feed, &manager, source).await?,
+                FeedContent::Sealed(_) => {
+                    let wanted = sealed.as_ref().map(copy).unwrap_or_default();
+                    self.look_at_fed(&ctx, feed, &manager, wanted, true).await?
+                }
+                FeedContent::Import { data, follow } => {
+                    self.look_at_fed(&ctx, feed, &manager, copy(data), *follow).await?
+                }
+            };
+            match self.carry_out(look).await {
+                Ok(Some(done)) => return Ok(done),
+                // Somebody wrote in between: what is there now counts.
+                Ok(None) => {}
+                Err(error) if error.reason() == Reason::CheckAndSetFailed => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(
+            Reason::Busy,
+            "the record is being written by somebody else; trying again shortly",
+        ))
+    }
+
+    pub(super) async fn release_record(&self, asker: &Asker, path: &RecordPath, name: &str) -> Result<bool> {
+        let ctx = self.context(asker).await?;
+        let manager = self.manager(&asker.namespace.name, name);
+        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
+        let released = self.release_in(&mut tx, &ctx, &manager, Some(path)).await?;
+        store::commit(tx).await.map_err(store_failed)?;
+        if released > 0 {
+            self.vault.feed.announce();
+        }
+        Ok(released > 0)
+    }
+
+    /// Gives records that a resource fed back to everybody, in a transaction of the caller's; answers how many.
+    pub(super) async fn release_in(
+        &self,
+        tx: &mut store::Tx<'_>,
+        ctx: &OpContext,
+        manager: &str,
+        path: Option<&RecordPath>,
+    ) -> Result<usize> {
+        let released = record_sources::release(tx, manager, path.map(RecordPath::as_str))
+            .await
+            .map_err(store_failed)?;
+        for path in &released {
+            audit::insert(tx, &ctx.entry(Action::RecordRelease, path))
+                .await
+                .map_err(store_failed)?;
+            changes::insert(tx, ChangeKind::Record, path)
+                .await
+                .map_err(store_failed)?;
+            if let Ok(path) = RecordPath::parse(path) {
+                self.vault.cache.forget(&path);
+            }
+        }
+        Ok(released.len())
+    }
+
+    /// How people know a resource: by what stands in its cluster, not by its uid, so that one that was made again goes on.
+    pub(super) fn manager(&self, namespace: &str, name: &str) -> String {
+        format!("VaultSecret {}/{namespace}/{name}", self.cluster.prefix)
+    }
+
+    async fn look_at_generated<'a>(
+        &self,
+        ctx: &'a OpContext,
+        feed: &'a Feed,
+        manager: &'a str,
+        source: &GenerateSource,
+    ) -> Result<Look<'a>> {
+        // Looking is a read: an allowed 'record.generate' in the audit log means that values were made.
+        let read = self.read_own(ctx, &feed.path, manager, Capability::Generate).await?;
+        let state = state_of(read.as_ref());
+        let present = read.as_ref().map(|read| copy(&read.data)).unwrap_or_default();
+        let decided = match &read {
+            Some(_) => due(source, &state, feed.rotate_now.as_deref(), ctx.now()),
+            None => Due {
+                begin: source.rotation.is_some(),
+                ..Due::default()
+            },
+        };
+        let missing: Vec<KeyName> = source
+            .missing(&present)
+            .map_err(invalid)?
+            .into_iter()
+            .cloned()
+            .collect();
+        let mut making = Making {
+            door: self,
+            ctx,
+            source,
+            values: present,
+            state,
+        };
+        making.drop_previous(decided.drop_previous);
+        if decided.rotate {
+            making.rotate().await?;
+        }
+        for key in decided.renew.iter().chain(&missing) {
+            making.renew(key).await?;
+        }
+        if decided.begin || decided.rotate {
+            making.state.rotated_at = Some(ctx.now());
+        }
+        if decided.rotate || read.is_none() {
+            making.state.rotate_now = feed.rotate_now.clone().or(making.state.rotate_now);
+        }
+        let alone = source.manages();
+        let action = if missing.is_empty() {
+            Action::RecordRotate
+        } else {
+            Action::RecordGenerate
+        };
+        let unchanged = missing.is_empty() && !decided.rotate && !decided.drop_previous && decided.renew.is_empty();
+        let step = if !unchanged || read.is_none() {
+            Step::Write(making.values, action)
+        } else if decided.begin || alone != is_manager(read.as_ref()) {
+            Step::Mark
+        } else {
+            Step::Nothing
+        };
+        Ok(Look {
+            ctx,
+            path: &feed.path,
+            manager,
+            alone,
+            state: making.state,
+            capability: Some(Capability::Generate),
+            read,
+            step,
+        })
+    }
+
+    /// A record that is to hold exactly these values from now on (`alone`), or that is made of them once.
+    async fn look_at_fed<'a>(
+        &self,
+        ctx: &'a OpContext,
+        feed: &'a Feed,
+        manager: &'a str,
+        wanted: Values,
+        alone: bool,
+    ) -> Result<Look<'a>> {
+        let read = self.read_own(ctx, &feed.path, manager, Capability::Sync).await?;
+        let state = state_of(read.as_ref());
+        let same = read.as_ref().is_some_and(|read| {
+            read.data.len() == wanted.len()
+                && wanted
+                    .iter()
+                    .all(|(key, value)| read.data.get(key.as_str()) == Some(value))
+        });
+        let step = match &read {
+            Some(_) if !alone && !is_manager(read.as_ref()) => Step::Nothing,
+            Some(_) if !alone => Step::Mark,
+            Some(_) if same && is_manager(read.as_ref()) => Step::Nothing,
+            Some(_) if same => Step::Mark,
+            _ => Step::Write(wanted, Action::RecordFeed),
+        };
+        Ok(Look {
+            ctx,
+            path: &feed.path,
+            manager,
+            alone,
+            state,
+            capability: None,
+            read,
+            step,
+        })
+    }
+
+    /// Reads the record that a resource feeds; `None` if there is none. One that was deleted on purpose is not for a resource to bring back.
+    async fn read_own(
+        &self,
+        ctx: &OpContext,
+        path: &RecordPath,
+        manager: &str,
+        capability: Capability,
+    ) -> Result<Option<ReadRecord>> {
+        let read = self
+            .vault
+            .records()
+            .read_as(ctx, path, None, capability, Action::RecordRead)
+            .await;
+        match read {
+            Ok(read) => match read.managed_by.as_deref() {
+                Some(other) if other != manager => Err(managed_by(other)),
+                _ => Ok(Some(read)),
+            },
+            Err(error) if error.reason() == Reason::PathNotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Carries a look out; `None` if the record moved on meanwhile.
+    async fn carry_out(&self, look: Look<'_>) -> Result<Option<(RecordHead, bool)>> {
+        let state = look.state.to_json();
+        let feeder = Feeder {
+            name: look.manager,
+            alone: look.alone,
+            state: &state,
+        };
+        match (look.step, &look.read) {
+            (Step::Write(values, action), read) => {
+                let expect = read
+                    .as_ref()
+                    .map_or(Expect::Absent, |read| Expect::Current(read.version));
+                let data = RecordData::new(values).map_err(|error| Error::new(Reason::TooLarge, error.to_string()))?;
+                let records = self.vault.records();
+                let written = records
+                    .write_fed(look.ctx, look.path, &data, expect, look.capability, action, feeder)
+                    .await?;
+                Ok(Some((head_after(&written, feeder, look.state), true)))
+            }
+            (Step::Mark, Some(read)) => {
+                let head = head_of(read);
+                let marked = self.mark(look.ctx, look.path, &head, feeder).await?;
+                Ok(marked.then(|| {
+                    let head = RecordHead {
+                        revision: head.revision + 1,
+                        managed_by: look.alone.then(|| Arc::from(look.manager)),
+                        source: Some(Arc::new(look.state)),
+                        ..head
+                    };
+                    (head, false)
+                }))
+            }
+            (_, Some(read)) => Ok(Some((head_of(read), false))),
+            (_, None) => Ok(None),
+        }
+    }
+
+    /// Changes what stands beside a record and leaves its values alone; `false` if the record moved on.
+    async fn mark(&self, ctx: &OpContext, path: &RecordPath, head: &RecordHead, feeder: Feeder<'_>) -> Result<bool> {
+        let epoch = self.vault.authority.ruling().epoch;
+        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
+        let claimed = record_states::claim(&mut tx, head.id, head.revision, ctx.bearer(), epoch).await;
+        if !claimed.map_err(store_failed)? {
+            drop(tx);
+            self.vault.records().catch_up(ctx, Some(path)).await?;
+            return Ok(false);
+        }
+        record_sources::set(&mut tx, head.id, feeder.columns())
+            .await
+            .map_err(store_failed)?;
+        audit::insert(&mut tx, &ctx.entry(Action::RecordManage, path.as_str()))
+            .await
+            .map_err(store_failed)?;
+        changes::insert(&mut tx, ChangeKind::Record, path.as_str())
+            .await
+            .map_err(store_failed)?;
+        store::commit(tx).await.map_err(store_failed)?;
+        self.vault.cache.forget(path);
+        self.vault.feed.announce();
+        Ok(true)
+    }
+
+    /// Opens every sealed value, or tells which do not open.
+    async fn open_sealed(&self, asker: &Asker, name: &str, keys: &BTreeMap<KeyName, String>) -> Result<RecordData> {
+        let mut values = Values::new();
+        let mut faults = Vec::new();
+        for (key, sealed) in keys {
+            let target = SealedFor {
+                cluster: &self.cluster.prefix,
+                namespace: &asker.namespace.name,
+                name,
+                key: key.as_str(),
+            };
+            match self.vault.open_sealed(&target, sealed).await {
+                Ok(bytes) => {
+                    values.insert(key.clone(), value_of(bytes));
+                }
+                Err(error) if error.reason() == Reason::SealedValue => {
+                    faults.push(format!("key '{key}': {}", error.message()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(Error::new(Reason::SealedValue, faults.join("; ")));
+        }
+        RecordData::new(values).map_err(|error| Error::new(Reason::TooLarge, error.to_string()))
+    }
+
+    /// The authority that a certificate names; the namespace needs `read` on its record.
+    async fn issuer(&self, ctx: &OpContext, issuer: &IssuerSpec) -> Result<Authority> {
+        let path =
+            RecordPath::parse(&issuer.path).map_err(|error| Error::new(Reason::InvalidPath, error.to_string()))?;
+        let read = self
+            .vault
+            .records()
+            .read_as(ctx, &path, None, Capability::Read, Action::RecordRead)
+            .await
+            .map_err(|error| of_issuer(&path, &error))?;
+        let value = |key: &str| {
+            let value = read
+                .data
+                .get(key)
+                .map(|value| Zeroizing::new(value.as_bytes().to_vec()));
+            value.ok_or_else(|| {
+                let message = format!("the issuer '{path}' has no key '{key}'; add it, or name another under issuer");
+                Error::new(Reason::InvalidRecord, message)
+            })
+        };
+        Ok(Authority {
+            certificate: value(issuer.certificate())?,
+            private_key: value(issuer.private_key())?,
+        })
+    }
+}
+
+/// Values in the making.
+struct Making<'a> {
+    door: &'a LocalDoor,
+    ctx: &'a OpContext,
+    source: &'a GenerateSource,
+    values: Values,
+    state: SourceState,
+}
+
+impl Making<'_> {
+    fn drop_previous(&mut self, due: bool) {
+        if due {
+            for key in std::mem::take(&mut self.state.previous) {
+                self.values.remove(&key);
+            }
+            self.state.previous_until = None;
+        }
+    }
+
+    /// Makes everything anew that a rotation concerns, and keeps what was there as the previous values if that is asked for.
+    async fn rotate(&mut self) -> Result<()> {
+        let keep = self
+            .source
+            .rotation
+            .as_ref()
+            .is_some_and(|rotation| rotation.keep_previous);
+        let before = copy_map(&self.values);
+        self.drop_previous(true);
+        let mut previous = BTreeSet::new();
+        for (key, spec) in self.source.rotated() {
+            for output in outputs(key, spec).map_err(invalid)? {
+                if let Some(value) = before.get(&output).filter(|_| keep) {
+                    let name = previous_name(&output).map_err(|error| invalid_message(error.to_string()))?;
+                    self.values.insert(name.clone(), value.clone());
+                    previous.insert(name);
+                }
+            }
+            self.put(key, spec).await?;
+        }
+        let overlap = self.source.rotation.as_ref().and_then(|rotation| rotation.overlap);
+        self.state.previous_until = overlap
+            .filter(|_| !previous.is_empty())
+            .map(|overlap| overlap.after(self.ctx.now()));
+        self.state.previous = previous;
+        Ok(())
+    }
+
+    /// Makes what one generator makes.
+    async fn renew(&mut self, key: &KeyName) -> Result<()> {
+        match self.source.keys.get(key) {
+            Some(spec) => self.put(key, spec).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn put(&mut self, key: &KeyName, spec: &GenerateSpec) -> Result<()> {
+        let made = self.make(key, spec).await?;
+        for (output, value) in outputs(key, spec).map_err(invalid)?.into_iter().zip(made.values) {
+            self.values.insert(output, value);
+        }
+        match made.renew_at {
+            Some(at) => self.state.renewals.insert(key.clone(), at),
+            None => self.state.renewals.remove(key),
+        };
+        Ok(())
+    }
+
+    async fn make(&self, key: &KeyName, spec: &GenerateSpec) -> Result<Made> {
+        let authority = match spec {
+            GenerateSpec::Certificate(spec) => match &spec.issuer {
+                Some(issuer) => Some(self.door.issuer(self.ctx, issuer).await?),
+                None => None,
+            },
+            _ => None,
+        };
+        let (spec, now): (GenerateSpec, Timestamp) = (spec.clone(), self.ctx.now());
+        // An RSA key takes seconds of a processor, which others wait for meanwhile.
+        let made = tokio::task::spawn_blocking(move || make(&spec, authority.as_ref(), now)).await;
+        made.map_err(Error::internal)?.map_err(|error| match error {
+            MakeError::Key(error) => Error::internal(error),
+            MakeError::Specification(_) | MakeError::Certificate(_) => {
+                invalid_message(format!("generated key '{key}': {error}"))
+            }
+        })
+    }
+}
+
+fn head_after(written: &Written, feeder: Feeder<'_>, state: SourceState) -> RecordHead {
+    RecordHead {
+        id: written.id,
+        version: written.version,
+        state: VersionState::Live,
+        revision: written.revision,
+        managed_by: feeder.alone.then(|| Arc::from(feeder.name)),
+        source: Some(Arc::new(state)),
+    }
+}
+
+fn state_of(read: Option<&ReadRecord>) -> SourceState {
+    let json = read.and_then(|read| read.source.clone());
+    json.map(SourceState::from_json).unwrap_or_default()
+}
+
+/// Whoever else feeds a record was refused before.
+fn is_manager(read: Option<&ReadRecord>) -> bool {
+    read.is_some_and(|read| read.managed_by.is_some())
+}
+
+fn copy(data: &RecordData) -> Values {
+    data.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn copy_map(values: &Values) -> Values {
+    values.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Text if it is text, bytes otherwise.
+fn value_of(bytes: Zeroizing<Vec<u8>>) -> Value {
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Value::text(text),
+        Err(_) => Value::Bytes(bytes),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "given to map_err")]
+fn invalid(error: SourceError) -> Error {
+    invalid_message(error.to_string())
+}
+
+fn invalid_message(message: String) -> Error {
+    Error::new(Reason::InvalidRequest, message)
+}
+
+/// Says that it is the issuer's record that stands in the way.
+fn of_issuer(path: &RecordPath, error: &Error) -> Error {
+    let message = format!("the issuer '{path}': {}", error.message());
+    let named = Error::new(error.reason(), message);
+    match error.source_for_log() {
+        Some(source) => named.because(source),
+        None => named,
+    }
+}
