@@ -19,6 +19,7 @@ mod gitops;
 mod http;
 mod journey;
 mod k8s;
+mod linearizability;
 mod reasons;
 mod recover;
 mod rights;

@@ -65,6 +65,19 @@ impl Installation {
         installation
     }
 
+    /// An installation of the same vault on addresses of its own: same database, same root key, its own settings and log.
+    pub fn beside(&self) -> Self {
+        let mut other = Self {
+            folder: tempfile::tempdir().unwrap(),
+            address: own_loopback_address(),
+            settings: self.settings.clone(),
+            kubeconfig: self.kubeconfig.clone(),
+        };
+        other.set("http.listen", &format!("{}:{API_PORT}", other.address));
+        other.set("metrics.listen", &format!("{}:{API_METRICS_PORT}", other.address));
+        other
+    }
+
     /// Sets `section.key` for processes that start from now on.
     pub fn set(&mut self, key: &str, value: &str) {
         self.settings.retain(|(known, _)| known != key);
