@@ -1,15 +1,11 @@
 //! Reads and writes over the REST door, authorised by a token and audited, and what they cost the API and Postgres.
 
-use std::time::Duration;
-
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::floor::per_request_us;
 use crate::installation::Installation;
-use crate::process::Server;
-use crate::report::{Figure, Samples};
-use crate::wrk::{self, Mode};
-use crate::{Choice, Outcome, cpu, say};
+use crate::load::{self, RECORDS};
+use crate::report::Figure;
+use crate::{Choice, Outcome, cpu, paced};
 
 pub(crate) const FIGURES: &[&str] = &[
     "read_rps",
@@ -26,16 +22,13 @@ pub(crate) const FIGURES: &[&str] = &[
     "write_postgres_cpu_us",
     "api_peak_mib",
     "db_query_mean_ms",
+    "read_half_p50_ms",
+    "read_half_p95_ms",
+    "read_half_p99_ms",
+    "read_four_fifths_p50_ms",
+    "read_four_fifths_p95_ms",
+    "read_four_fifths_p99_ms",
 ];
-
-const RUNS: u32 = 3;
-const RUN_TIME: Duration = Duration::from_secs(15);
-const WARM_UP: Duration = Duration::from_secs(3);
-
-/// Records that are read.
-const RECORDS: u32 = 1000;
-/// Records that each of the two threads writes: far more than its connections, so that no two writes meet.
-const RECORDS_WRITTEN: u32 = 500;
 
 /// The statements of the product that stand behind these figures, by the histograms of its own metrics.
 const QUERIES: [&str; 2] = ["aether_vault_audit_commit_seconds", "aether_vault_store_write_seconds"];
@@ -52,26 +45,29 @@ pub(crate) async fn measure(installation: &Installation, choice: &Choice) -> Out
     let mut figures = Vec::new();
     if both || begins("read_") {
         write_records(installation).await?;
-        let [rps, p50, p95, p99, api_cpu, postgres_cpu] = load(installation, &api, Mode::Read, RECORDS).await?;
+        let seen = load::observe(installation, &api, load::READS).await?;
+        let most = seen.rps.percentile(50);
         figures.extend([
-            rps.median("read_rps", "1/s").with("aim", 10_000),
-            p50.median("read_p50_ms", "ms"),
-            p95.median("read_p95_ms", "ms"),
-            p99.median("read_p99_ms", "ms"),
-            api_cpu.median("read_api_cpu_us", "us").with("aim", 100),
-            postgres_cpu.median("read_postgres_cpu_us", "us").with("aim", 40),
+            seen.rps.median("read_rps", "1/s").with("aim", 10_000),
+            seen.p50.median("read_p50_ms", "ms"),
+            seen.p95.median("read_p95_ms", "ms"),
+            seen.p99.median("read_p99_ms", "ms"),
+            seen.api_cpu.median("read_api_cpu_us", "us").with("aim", 60),
+            seen.postgres_cpu.median("read_postgres_cpu_us", "us").with("aim", 30),
         ]);
+        if choice.has_any(paced::FIGURES) {
+            figures.extend(paced::measure(installation, most).await?);
+        }
     }
     if both || begins("write_") {
-        let [rps, p50, p95, p99, api_cpu, postgres_cpu] =
-            load(installation, &api, Mode::Write, RECORDS_WRITTEN).await?;
+        let seen = load::observe(installation, &api, load::WRITES).await?;
         figures.extend([
-            rps.median("write_rps", "1/s"),
-            p50.median("write_p50_ms", "ms"),
-            p95.median("write_p95_ms", "ms"),
-            p99.median("write_p99_ms", "ms"),
-            api_cpu.median("write_api_cpu_us", "us").with("aim", 350),
-            postgres_cpu.median("write_postgres_cpu_us", "us").with("aim", 450),
+            seen.rps.median("write_rps", "1/s"),
+            seen.p50.median("write_p50_ms", "ms"),
+            seen.p95.median("write_p95_ms", "ms"),
+            seen.p99.median("write_p99_ms", "ms"),
+            seen.api_cpu.median("write_api_cpu_us", "us").with("aim", 250),
+            seen.postgres_cpu.median("write_postgres_cpu_us", "us").with("aim", 350),
         ]);
     }
     figures.push(Figure::new("api_peak_mib", cpu::peak_mib(api.pid())?, "MiB", 1).with("aim", 100));
@@ -81,7 +77,7 @@ pub(crate) async fn measure(installation: &Installation, choice: &Choice) -> Out
 }
 
 /// The records to read, and a look at whether they can be.
-async fn write_records(installation: &Installation) -> Outcome<()> {
+pub(crate) async fn write_records(installation: &Installation) -> Outcome<()> {
     let value = "v".repeat(1024);
     stream::iter(0..RECORDS)
         .map(|number| {
@@ -95,39 +91,6 @@ async fn write_records(installation: &Installation) -> Outcome<()> {
         return Err("a record does not hold what was written".into());
     }
     Ok(())
-}
-
-/// Rate, latencies and CPU of some runs, each checked: as many audit entries as answers, or more.
-async fn load(installation: &Installation, api: &Server, mode: Mode, records: u32) -> Outcome<[Samples; 6]> {
-    let address = installation.address("api")?;
-    let postgres = installation.postgres_pid()?;
-    say(format!("{mode:?}: warming up"));
-    wrk::load(&address, mode, WARM_UP, records, &installation.dir).await?;
-    let mut samples: [Samples; 6] = Default::default();
-    for run in 1..=RUNS {
-        say(format!("{mode:?}: run {run} of {RUNS}"));
-        let entries = installation.audit_entries().await?;
-        let (api_before, postgres_before) = (cpu::process_seconds(api.pid())?, cpu::family_seconds(postgres)?);
-        let seen = wrk::load(&address, mode, RUN_TIME, records, &installation.dir).await?;
-        let api_seconds = cpu::process_seconds(api.pid())? - api_before;
-        let postgres_seconds = cpu::family_seconds(postgres)? - postgres_before;
-        let audited = installation.audit_entries().await? - entries;
-        if audited < seen.requests {
-            return Err(format!("{mode:?}: {} answers, but only {audited} audit entries", seen.requests).into());
-        }
-        let observed = [
-            seen.rate(),
-            seen.p50_ms,
-            seen.p95_ms,
-            seen.p99_ms,
-            per_request_us(api_seconds, seen.requests),
-            per_request_us(postgres_seconds, seen.requests),
-        ];
-        for (samples, value) in samples.iter_mut().zip(observed) {
-            samples.push(value);
-        }
-    }
-    Ok(samples)
 }
 
 /// The mean time of the product's own statements since its start, from its histograms.

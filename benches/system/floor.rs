@@ -13,7 +13,7 @@ use sqlx::{Connection as _, Executor as _};
 use crate::installation::Installation;
 use crate::process::{self, Server};
 use crate::report::{Figure, Samples};
-use crate::wrk::{self, Mode};
+use crate::wrk::{self, Load, Mode};
 use crate::{Outcome, cpu, say};
 
 pub(crate) const AXUM_FIGURES: &[&str] = &["floor_axum_rps", "floor_axum_cpu_us"];
@@ -22,6 +22,8 @@ pub(crate) const POSTGRES_FIGURES: &[&str] = &[
     "floor_pg_select_cpu_us",
     "floor_pg_insert_tps",
     "floor_pg_insert_cpu_us",
+    "floor_pg_both_tps",
+    "floor_pg_both_cpu_us",
 ];
 
 const RUNS: u32 = 3;
@@ -47,7 +49,12 @@ pub(crate) async fn axum(installation: &Installation) -> Outcome<Vec<Figure>> {
     for run in 1..=RUNS {
         say(format!("bare axum handler, run {run} of {RUNS}"));
         let before = cpu::process_seconds(server.pid())?;
-        let seen = wrk::load(&address, Mode::Bare, RUN_TIME, 0, dir).await?;
+        let load = Load {
+            mode: Mode::Bare,
+            records: 0,
+            connections: 64,
+        };
+        let seen = wrk::put(load, &address, RUN_TIME, dir).await?;
         rates.push(seen.rate());
         micros.push(per_request_us(
             cpu::process_seconds(server.pid())? - before,
@@ -73,7 +80,7 @@ pub(crate) async fn serve_bare(address_file: &Path) -> Outcome<()> {
     Ok(axum::serve(listener, router).await?)
 }
 
-/// `pgbench`: a select by primary key of a row of 1 KiB, and a committed insert of such a row.
+/// `pgbench`: a select by primary key of a row of 1 KiB, a committed insert of such a row, and one after the other.
 pub(crate) async fn postgres(installation: &Installation) -> Outcome<Vec<Figure>> {
     let mut server = installation.connect("postgres").await?;
     server.execute("DROP DATABASE IF EXISTS bench_floor").await?;
@@ -90,10 +97,12 @@ pub(crate) async fn postgres(installation: &Installation) -> Outcome<Vec<Figure>
     database.close().await?;
     let select = "\\set id random(1, 10000)\nSELECT payload FROM floor WHERE id = :id;\n";
     let insert = "INSERT INTO floor (payload) VALUES (repeat('b', 1024));\n";
+    let both = format!("{select}{insert}");
     let mut figures = Vec::new();
     for (script, rate, micros) in [
         (select, "floor_pg_select_tps", "floor_pg_select_cpu_us"),
         (insert, "floor_pg_insert_tps", "floor_pg_insert_cpu_us"),
+        (&both, "floor_pg_both_tps", "floor_pg_both_cpu_us"),
     ] {
         figures.extend(pgbench(installation, script, rate, micros).await?);
     }

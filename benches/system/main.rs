@@ -9,16 +9,21 @@
 )]
 
 mod api;
+mod connections;
 mod cpu;
 mod floor;
 mod installation;
+mod load;
+mod loads;
 mod objects;
+mod paced;
 mod process;
 mod report;
 mod requests;
 mod scale;
 mod storm;
 mod sync;
+mod table;
 mod ten_thousand;
 mod wrk;
 
@@ -68,6 +73,8 @@ enum Group {
     FloorAxum,
     FloorPostgres,
     Api,
+    Loads,
+    Connections,
     Storm,
     Sync,
     Scale,
@@ -75,10 +82,12 @@ enum Group {
 }
 
 impl Group {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::FloorAxum,
         Self::FloorPostgres,
         Self::Api,
+        Self::Loads,
+        Self::Connections,
         Self::Storm,
         Self::Sync,
         Self::Scale,
@@ -90,6 +99,8 @@ impl Group {
             Self::FloorAxum => floor::AXUM_FIGURES,
             Self::FloorPostgres => floor::POSTGRES_FIGURES,
             Self::Api => api::FIGURES,
+            Self::Loads => loads::FIGURES,
+            Self::Connections => connections::FIGURES,
             Self::Storm => storm::FIGURES,
             Self::Sync => sync::FIGURES,
             Self::Scale => scale::FIGURES,
@@ -102,7 +113,7 @@ impl Group {
         match self {
             Self::FloorAxum => &[],
             Self::FloorPostgres => &["postgres"],
-            Self::Api | Self::Storm => &["postgres", "vault"],
+            Self::Api | Self::Loads | Self::Connections | Self::Storm => &["postgres", "vault"],
             Self::Sync | Self::Scale | Self::TenThousand => &["cluster", "postgres", "vault"],
         }
     }
@@ -175,6 +186,8 @@ async fn run(arguments: Arguments) -> Outcome<()> {
             Group::FloorAxum => floor::axum(&installation).await,
             Group::FloorPostgres => floor::postgres(&installation).await,
             Group::Api => api::measure(&installation, &choice).await,
+            Group::Loads => loads::measure(&installation, &choice).await,
+            Group::Connections => connections::measure(&installation).await,
             Group::Storm => storm::measure(&installation).await,
             Group::Sync => sync::measure(&installation, &choice).await,
             Group::Scale => scale::measure(&installation, arguments.scale_objects).await,
@@ -200,7 +213,23 @@ fn print(figures: Vec<Figure>, choice: &Choice, load1: f64) -> Outcome<()> {
     figures
         .into_iter()
         .filter(|figure| choice.has(figure.name()))
+        .map(compared)
         .try_for_each(|figure| figure.print(load1))
+}
+
+/// What a request costs stands beside what the committed table says of it; what became dearer is said.
+fn compared(figure: Figure) -> Figure {
+    let name = figure.name();
+    let Some(committed) = table::committed(name).filter(|_| name.ends_with("_cpu_us")) else {
+        return figure;
+    };
+    if let Some(factor) = table::rise(name, figure.value()) {
+        let percent = (factor - 1.0) * 100.0;
+        say(format!(
+            "{name}: {percent:.0}% above the {committed} of docs/performance.md"
+        ));
+    }
+    figure.with_number("committed", committed)
 }
 
 fn print_line(line: &str) -> Outcome<()> {

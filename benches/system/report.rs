@@ -39,6 +39,11 @@ impl Figure {
         self.figure
     }
 
+    /// Its value, as rounded.
+    pub(crate) fn value(&self) -> f64 {
+        self.value.as_f64().unwrap_or(f64::NAN)
+    }
+
     /// Something that stands beside the value.
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.extra.insert(key.to_owned(), value.into());

@@ -1,4 +1,5 @@
-//! `wrk`, which makes the load: 64 connections of two threads, the requests of `wrk.lua`.
+//! `wrk`, which makes the load of closed loops: connections of two threads that ask again as soon as they are answered, with the requests
+//! of `wrk.lua`.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,6 +20,36 @@ pub(crate) enum Mode {
     Read,
     /// PUT of `bench/write/THREAD/N`.
     Write,
+    /// Nine reads, then a write.
+    Mixed,
+    /// POST of a batch of 100 reads.
+    Batch,
+    /// A login with the administrator's password.
+    Login,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Mixed => "mixed",
+            Self::Batch => "batch",
+            Self::Login => "login",
+        }
+    }
+}
+
+/// A load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// What is sent.
+    pub(crate) mode: Mode,
+    /// How many records it is about; each thread writes as many of its own.
+    pub(crate) records: u32,
+    /// Connections, each with one request at a time.
+    pub(crate) connections: u32,
 }
 
 /// What `wrk` saw.
@@ -47,32 +78,23 @@ impl Seen {
 }
 
 /// Puts load on `address` and fails unless every single answer was a success.
-pub(crate) async fn load(address: &str, mode: Mode, time: Duration, records: u32, dir: &Path) -> Outcome<Seen> {
+pub(crate) async fn put(load: Load, address: &str, time: Duration, dir: &Path) -> Outcome<Seen> {
     let script = dir.join("wrk.lua");
     std::fs::write(&script, SCRIPT)?;
-    let mode = match mode {
-        Mode::Bare => "bare",
-        Mode::Read => "read",
-        Mode::Write => "write",
-    };
+    let mode = load.mode.name();
     let output = process::output(
         Command::new("wrk")
-            .args([
-                "--threads",
-                "2",
-                "--connections",
-                "64",
-                "--timeout",
-                "10s",
-                "--duration",
-            ])
+            .args(["--threads", "2", "--timeout", "10s", "--connections"])
+            .arg(load.connections.to_string())
+            .arg("--duration")
             .arg(format!("{}s", time.as_secs()))
             .arg("--script")
             .arg(&script)
             .arg(address)
             .env("BENCH_MODE", mode)
-            .env("BENCH_RECORDS", records.to_string())
-            .env("BENCH_TOKEN_FILE", dir.join("token")),
+            .env("BENCH_RECORDS", load.records.to_string())
+            .env("BENCH_TOKEN_FILE", dir.join("token"))
+            .env("BENCH_PASSWORD_FILE", dir.join("admin-password")),
     )
     .await?;
     let result = output
