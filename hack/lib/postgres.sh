@@ -133,7 +133,8 @@ postgres_launch() {
   ! is_root || chown "$SERVER_USER" "$SOCKETS"
   chmod 0755 "$SOCKETS"
   touch "$DIR/log"
-  (cd / && process_start "$(postgres_pid_file)" "$DIR/log" ${AS_SERVER[@]+"${AS_SERVER[@]}"} "$PG_BIN/postgres" -D "$DATA" \
+  clock_ahead
+  (cd / && process_start "$(postgres_pid_file)" "$DIR/log" ${AS_SERVER[@]+"${AS_SERVER[@]}"} ${CLOCK[@]+"${CLOCK[@]}"} "$PG_BIN/postgres" -D "$DATA" \
     -c listen_addresses=127.0.0.1 -c port="$(port_of "$DIR/ports" postgres)" -c unix_socket_directories="$SOCKETS" \
     -c fsync=on -c synchronous_commit=on -c full_page_writes=on \
     -c max_connections=200 -c shared_buffers=256MB -c min_wal_size=64MB -c max_wal_size=512MB \
@@ -142,6 +143,17 @@ postgres_launch() {
   process_alive "$(postgres_pid_file)" || die "Postgres ended: $(grep -E 'FATAL|PANIC' "$DIR/log" | tail -n 1) (all of it in $DIR/log)"
   postgres_ready || die "Postgres does not answer after 60s: see $DIR/log"
 }
+
+# Sets CLOCK to what makes the server's clock run POSTGRES_CLOCK_AHEAD seconds ahead, for tests of what happens at midnight.
+clock_ahead() {
+  local library
+  CLOCK=()
+  [ -n "${POSTGRES_CLOCK_AHEAD:-}" ] || return 0
+  library=$(fake_clock) || die "POSTGRES_CLOCK_AHEAD needs libfaketime: apt-get install faketime"
+  CLOCK=(env "LD_PRELOAD=$library" "FAKETIME=+${POSTGRES_CLOCK_AHEAD}s" FAKETIME_DONT_FAKE_MONOTONIC=1)
+}
+
+fake_clock() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' | head -n 1 | grep .; }
 
 # pg_isready needs no password. After a crash it says 'no' until recovery has ended.
 postgres_ready() { "$PG_BIN/pg_isready" -q -h 127.0.0.1 -p "$(port_of "$DIR/ports" postgres)"; }

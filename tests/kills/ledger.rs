@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 pub enum Intent {
     /// Write a version with this value, which no other write has.
     Write { path: String, value: String },
+    /// Read the current version.
+    Read { path: String },
     /// Soft-delete this version.
     Delete { path: String, version: i64 },
 }

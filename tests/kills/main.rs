@@ -1,5 +1,6 @@
 //! Parts of a running vault are killed (SIGKILL) at random moments under load. Afterwards everything that was acknowledged is there, with
-//! its audit entry; nothing is there that nobody asked for; and every VaultSecret is Ready again without a restart of anything else.
+//! its audit entry; nothing is there that nobody asked for; and every VaultSecret is Ready again without a restart of anything else. Meanwhile
+//! it becomes midnight by the database's clock, and one client asks again and again for what cannot be audited.
 //!
 //! `hack/test integration` runs it after the other integration tests; alone it is `cargo test --test kills`, or
 //! `cargo test --test kills -- postgres` for one part. It brings up a Postgres and a control plane of its own. `AETHER_VAULT_KILLS` is how
@@ -14,6 +15,8 @@
 )]
 
 mod ledger;
+mod midnight;
+mod poison;
 mod random;
 mod resources;
 #[path = "../it/support/separate.rs"]
@@ -116,6 +119,7 @@ async fn run(kills: Vec<Part>, mut random: Random, passed: Arc<AtomicUsize>) {
         world.kill(round, part, random.fork()).await;
         passed.fetch_add(1, Ordering::SeqCst);
     }
+    midnight::check(&world.superuser).await;
 }
 
 /// A whole vault: two processes on a Postgres and a cluster that nobody else uses. Fields drop in this order.
@@ -134,7 +138,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let started = Instant::now();
-        let (postgres, cluster) = tokio::task::spawn_blocking(|| (OwnPostgres::up(), OwnCluster::up()))
+        let (postgres, cluster) = tokio::task::spawn_blocking(|| (midnight::postgres(), OwnCluster::up()))
             .await
             .unwrap();
         cluster.kubectl(&[
@@ -159,6 +163,7 @@ impl World {
         resources.settle(&client).await;
         let generated = resources.generated_values(&client).await;
         let superuser = PgPool::connect_lazy(&postgres.dsn("superuser")).unwrap();
+        poison::prepare(&client, &superuser).await;
         println!("kills: a vault of its own is up after {:.1?}", started.elapsed());
         Self {
             api,
@@ -177,6 +182,7 @@ impl World {
         let writers = Writers::start(&self.client, round, NAMESPACE, self.installation.folder(), &mut random);
         let stop = CancellationToken::new();
         let disturbed = self.resources.disturb(round, random.fork(), stop.clone());
+        let poisoned = poison::read_it(&self.client, stop.clone());
 
         let load = Duration::from_millis(300) + random.time(Duration::from_millis(2500));
         tokio::time::sleep(load).await;
@@ -187,6 +193,7 @@ impl World {
         tokio::time::sleep(Duration::from_millis(500)).await;
         stop.cancel();
         disturbed.await.unwrap();
+        let poisoned = poisoned.await.unwrap();
         let ledger = ledger::read(&writers.stop().await);
 
         self.client_answers().await;
@@ -201,14 +208,14 @@ impl World {
         self.api.assert_running();
         self.controller.assert_running();
         println!(
-            "kill {}: {} after {load:.1?} of load: {} acknowledged, {} unknown, {} refused; VaultSecrets right after {settled:.1?}",
+            "kill {}: {} after {load:.1?} of load: {} acknowledged, {} unknown, {} refused, {poisoned} poisoned; VaultSecrets right after {settled:.1?}",
             round + 1,
             part.name(),
             tally.acknowledged,
             tally.unknown,
             tally.refused,
         );
-        assert!(tally.acknowledged > 0, "there was no load");
+        assert!(tally.acknowledged > 0 && poisoned > 0, "there was no load");
     }
 
     fn kill_part(&mut self, part: Part) {

@@ -18,6 +18,7 @@ pub struct Tally {
 /// Panics unless every acknowledged change is there, everything that is there was asked for, and each change has its audit entry.
 pub async fn check(client: &Client, superuser: &PgPool, round: usize, ledger: &[(Intent, Outcome)]) -> Tally {
     check_records(client, round, ledger).await;
+    check_versions(superuser).await;
     check_audit(superuser, ledger).await;
     let count = |wanted: fn(&Outcome) -> bool| ledger.iter().filter(|(_, outcome)| wanted(outcome)).count();
     Tally {
@@ -60,7 +61,7 @@ async fn check_records(client: &Client, round: usize, ledger: &[(Intent, Outcome
             (Intent::Delete { path, version }, Outcome::Unknown) => {
                 records.entry(path).or_default().deleted_perhaps.insert(*version);
             }
-            (_, Outcome::Refused) => {}
+            (Intent::Read { .. }, _) | (_, Outcome::Refused) => {}
         }
     }
     let listed = list(client, &prefix).await;
@@ -135,6 +136,19 @@ async fn list(client: &Client, prefix: &str) -> BTreeSet<String> {
     }
 }
 
+/// Whatever happened, the versions that a record keeps follow one another up to its current one.
+async fn check_versions(superuser: &PgPool) {
+    let gaps = sqlx::query(
+        "SELECT s.path, s.current_version, 'record' FROM secrets s LEFT JOIN secret_versions v ON v.secret_id = s.id
+         GROUP BY s.id HAVING max(v.version) IS DISTINCT FROM s.current_version
+                           OR count(*) <> max(v.version) - min(v.version) + 1",
+    )
+    .fetch_all(superuser)
+    .await
+    .unwrap();
+    assert_none("in records whose versions have gaps", &gaps);
+}
+
 async fn check_audit(superuser: &PgPool, ledger: &[(Intent, Outcome)]) {
     let (mut requests, mut resources, mut versions, mut actions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (intent, outcome) in ledger {
@@ -143,6 +157,7 @@ async fn check_audit(superuser: &PgPool, ledger: &[(Intent, Outcome)]) {
         };
         let (path, action) = match intent {
             Intent::Write { path, .. } => (path, "record.write"),
+            Intent::Read { path } => (path, "record.read"),
             Intent::Delete { path, .. } => (path, "record.delete"),
         };
         requests.push(request.clone());

@@ -107,16 +107,21 @@ impl Writer {
         };
         let (written, value) = self.write(path, Some(current)).await?;
         assert_eq!(written, current + 1, "{path}");
-        if let Some(answer) = self.send(Method::GET, &format!("/api/v1/records/{path}"), None).await
-            && answer.status < 500
-        {
-            assert_eq!(
-                answer.body["data"]["value"], *value,
-                "{path}: an acknowledged write was not read back: {}",
-                answer.text
-            );
+        if let Some(read) = self.read(path).await {
+            assert_eq!(read, value, "{path}: an acknowledged write was not read back");
         }
         Some(written)
+    }
+
+    /// Reads the current version; answers its value if there was an answer.
+    async fn read(&mut self, path: &str) -> Option<String> {
+        self.ledger.intend(Intent::Read { path: path.to_owned() });
+        let answer = self.send(Method::GET, &format!("/api/v1/records/{path}"), None).await;
+        let value = answer
+            .as_ref()
+            .and_then(|answer| answer.body["data"]["value"].as_str().map(str::to_owned));
+        self.note(answer, |answer| answer.body["version"].as_i64().unwrap())?;
+        value
     }
 
     /// Writes a value that is unique; answers its version if the write is acknowledged.

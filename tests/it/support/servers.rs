@@ -11,13 +11,32 @@ use tempfile::TempDir;
 /// A Postgres of the test's own, durable as in production.
 pub struct OwnPostgres {
     folder: TempDir,
+    clock_ahead: Option<u64>,
 }
 
 impl OwnPostgres {
     /// Starts it, with an empty database of the owner role.
     pub fn up() -> Self {
+        Self::start_with(None)
+    }
+
+    /// The same with a clock that runs so many seconds ahead of everybody else's.
+    pub fn up_ahead(seconds: u64) -> Self {
+        Self::start_with(Some(seconds))
+    }
+
+    /// Whether a server's clock can be made to run ahead here.
+    pub fn can_run_ahead() -> bool {
+        let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+        folders
+            .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
+            .any(|library| library.exists())
+    }
+
+    fn start_with(clock_ahead: Option<u64>) -> Self {
         let server = Self {
             folder: passable_folder(),
+            clock_ahead,
         };
         server.hack(&["up"]);
         server
@@ -58,7 +77,10 @@ impl OwnPostgres {
     }
 
     fn hack(&self, arguments: &[&str]) -> String {
-        hack("postgres", arguments, &self.folder.path().join("postgres"))
+        let ahead = self
+            .clock_ahead
+            .map(|seconds| ("POSTGRES_CLOCK_AHEAD", seconds.to_string()));
+        hack("postgres", arguments, &self.folder.path().join("postgres"), ahead)
     }
 }
 
@@ -118,7 +140,7 @@ impl OwnCluster {
     }
 
     fn hack(&self, arguments: &[&str]) -> String {
-        hack("cluster", arguments, &self.folder.path().join("cluster"))
+        hack("cluster", arguments, &self.folder.path().join("cluster"), None)
     }
 }
 
@@ -140,7 +162,7 @@ fn passable_folder() -> TempDir {
     folder
 }
 
-fn hack(script: &str, arguments: &[&str], folder: &Path) -> String {
+fn hack(script: &str, arguments: &[&str], folder: &Path, variable: Option<(&str, String)>) -> String {
     // A cluster or a database of the developer is none to kill.
     let mut command = Command::new(project("hack").join(script));
     run(command
@@ -148,7 +170,8 @@ fn hack(script: &str, arguments: &[&str], folder: &Path) -> String {
         .arg("--dir")
         .arg(folder)
         .env_remove("CLUSTER")
-        .env_remove("DATABASE_URL"))
+        .env_remove("DATABASE_URL")
+        .envs(variable))
 }
 
 fn run(command: &mut Command) -> String {
