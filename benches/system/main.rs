@@ -13,6 +13,7 @@ mod connections;
 mod cpu;
 mod floor;
 mod installation;
+mod lists;
 mod load;
 mod loads;
 mod objects;
@@ -75,6 +76,7 @@ enum Group {
     Api,
     Loads,
     Connections,
+    Lists,
     Storm,
     Sync,
     Scale,
@@ -82,12 +84,13 @@ enum Group {
 }
 
 impl Group {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::FloorAxum,
         Self::FloorPostgres,
         Self::Api,
         Self::Loads,
         Self::Connections,
+        Self::Lists,
         Self::Storm,
         Self::Sync,
         Self::Scale,
@@ -101,6 +104,7 @@ impl Group {
             Self::Api => api::FIGURES,
             Self::Loads => loads::FIGURES,
             Self::Connections => connections::FIGURES,
+            Self::Lists => lists::FIGURES,
             Self::Storm => storm::FIGURES,
             Self::Sync => sync::FIGURES,
             Self::Scale => scale::FIGURES,
@@ -113,7 +117,7 @@ impl Group {
         match self {
             Self::FloorAxum => &[],
             Self::FloorPostgres => &["postgres"],
-            Self::Api | Self::Loads | Self::Connections | Self::Storm => &["postgres", "vault"],
+            Self::Api | Self::Loads | Self::Connections | Self::Lists | Self::Storm => &["postgres", "vault"],
             Self::Sync | Self::Scale | Self::TenThousand => &["cluster", "postgres", "vault"],
         }
     }
@@ -188,6 +192,7 @@ async fn run(arguments: Arguments) -> Outcome<()> {
             Group::Api => api::measure(&installation, &choice).await,
             Group::Loads => loads::measure(&installation, &choice).await,
             Group::Connections => connections::measure(&installation).await,
+            Group::Lists => lists::measure(&installation).await,
             Group::Storm => storm::measure(&installation).await,
             Group::Sync => sync::measure(&installation, &choice).await,
             Group::Scale => scale::measure(&installation, arguments.scale_objects).await,

@@ -36,11 +36,11 @@ local function write(i, count, headers)
 end
 
 local function batch(i, count, headers)
-  local paths = {}
+  local records = {}
   for k = 0, 99 do
-    paths[k + 1] = '"bench/read/' .. (i * 100 + k + number * 499) % count .. '"'
+    records[k + 1] = '{"path":"bench/read/' .. (i * 100 + k + number * 499) % count .. '"}'
   end
-  add("POST", "/api/v1/batch/read", headers, '{"paths":[' .. table.concat(paths, ",") .. "]}")
+  add("POST", "/api/v1/batch/read", headers, '{"records":[' .. table.concat(records, ",") .. "]}")
 end
 
 function init()

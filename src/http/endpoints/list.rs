@@ -1,13 +1,15 @@
-//! `GET /api/v1/list` and `/api/v1/list/{*prefix}`: what may be seen below a prefix, a page at a time. No values.
+//! `GET /api/v1/list` and `/api/v1/list/{*prefix}`: what may be seen below a prefix, a page at a time, or all of it as NDJSON. No values.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::list_stream;
 use crate::domain::limits::{MAX_PAGE, MAX_PATH_BYTES};
 use crate::domain::record::{Version, VersionState};
 use crate::http::openapi::Operation;
@@ -30,9 +32,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 fn operation() -> Operation {
-    Operation::new("List records and folders below a prefix, a page at a time")
-        .query::<ListParameters>()
-        .answers::<PageView>(StatusCode::OK)
+    Operation::new(
+        "List records and folders below a prefix, a page at a time, or all of it with Accept: application/x-ndjson",
+    )
+    .query::<ListParameters>()
+    .answers::<PageView>(StatusCode::OK)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -98,7 +102,7 @@ struct PageView {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ListItem")]
 #[serde(untagged)]
-enum ItemView {
+pub(super) enum ItemView {
     Folder {
         path: String,
         folder: bool,
@@ -110,14 +114,19 @@ enum ItemView {
     },
 }
 
+impl From<ListItem> for ItemView {
+    fn from(item: ListItem) -> Self {
+        match item {
+            ListItem::Folder(path) => Self::Folder { path, folder: true },
+            ListItem::Record { path, version, state } => Self::Record { path, version, state },
+        }
+    }
+}
+
 impl From<Page> for PageView {
     fn from(page: Page) -> Self {
-        let items = page.items.into_iter().map(|item| match item {
-            ListItem::Folder(path) => ItemView::Folder { path, folder: true },
-            ListItem::Record { path, version, state } => ItemView::Record { path, version, state },
-        });
         Self {
-            items: items.collect(),
+            items: page.items.into_iter().map(ItemView::from).collect(),
             next: page.next.as_deref().map(close_cursor),
         }
     }
@@ -128,10 +137,20 @@ async fn list(
     State(api): State<Api>,
     Folder(prefix): Folder,
     Query(parameters): Query<ListParameters>,
-) -> Result<axum::Json<PageView>> {
+    headers: HeaderMap,
+) -> Result<Response> {
+    if list_stream::wanted(&headers) {
+        if parameters.limit.is_some() {
+            let detail = "a stream has no pages; leave 'limit' away";
+            return Err(Problem::new(Reason::InvalidRequest, detail));
+        }
+        let mut options = parameters.into_options()?;
+        options.limit = MAX_PAGE;
+        return list_stream::stream_list(api, ctx, prefix, options).await;
+    }
     let options = parameters.into_options()?;
     let page = api.vault().records().list(&ctx, &prefix, &options).await?;
-    Ok(axum::Json(page.into()))
+    Ok(axum::Json(PageView::from(page)).into_response())
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod group_members;
 mod health;
 mod jwks;
 mod list;
+mod list_stream;
 mod login;
 mod login_kubernetes;
 mod logout;

@@ -256,3 +256,50 @@ async fn r35_a_denied_path_answers_alike_on_every_route_whether_or_not_it_exists
         }
     }
 }
+
+/// Copies of a record, made behind the vault's back: a list opens no envelope.
+const COPIES: &str = "
+    INSERT INTO secrets SELECT (jsonb_populate_record(s, jsonb_build_object('id', gen_random_uuid(), 'path', 'shared/many/' || n))).*
+    FROM secrets s, generate_series(1, 2500) n WHERE s.path = 'shared/many/0';
+    INSERT INTO secret_versions SELECT (jsonb_populate_record(v, jsonb_build_object('secret_id', t.id))).*
+    FROM secret_versions v JOIN secrets s ON s.id = v.secret_id AND s.path = 'shared/many/0'
+    JOIN secrets t ON t.path >= 'shared/many/' AND t.path < 'shared/many0' AND t.id <> s.id";
+
+#[tokio::test]
+async fn a_long_list_comes_as_a_stream_whose_every_page_is_audited() {
+    let api = TestApi::new().await;
+    let first = api
+        .call(
+            "PUT",
+            "/api/v1/records/shared/many/0",
+            Some(json!({"data": {"key": "value"}})),
+        )
+        .await;
+    assert_eq!(first.status, 201);
+    api.database.execute(COPIES).await;
+
+    let streamed = async |uri: &str| {
+        let mut request = api.request("GET", uri, None);
+        request
+            .headers_mut()
+            .insert("accept", HeaderValue::from_static("application/x-ndjson"));
+        api.send(request).await
+    };
+    let answer = streamed("/api/v1/list/shared/many").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("content-type")),
+        (200, "application/x-ndjson")
+    );
+    let paths: Vec<_> = answer
+        .text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["path"].to_string())
+        .collect();
+    assert_eq!(paths.len(), 2501);
+    assert!(paths.is_sorted(), "not in the order of paths");
+    let listed = "SELECT count(*) FROM audit_entries WHERE action = 'record.list' AND resource = 'shared/many'";
+    assert_eq!(api.database.count(listed).await, 3, "an entry for each thousand");
+
+    let refused = streamed("/api/v1/list/shared/many?limit=5").await;
+    assert_eq!(refused.problem(), (400, "InvalidRequest".into()));
+}
