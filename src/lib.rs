@@ -8,6 +8,7 @@
 //! | [`crypto`] | envelope encryption, keys, passwords, tokens | `domain` |
 //! | [`store`] | Postgres, the only place with sqlx | `domain` |
 //! | [`service`] | use cases: authorise, decide, encrypt, persist, audit | `domain`, `crypto`, `store` |
+//! | [`oidc`] | providers of single sign-on, as the relying party | `service::identity_provider`, `crypto`, `domain` |
 //! | [`k8s`] | resource types and controllers | `service::{door, error, context}`, `domain` |
 //! | [`http`] | the REST door: router, extractors, problems | `service`, `domain` |
 //! | [`app`] | the composition root | everything |
@@ -24,6 +25,7 @@ pub mod domain;
 pub mod http;
 pub mod k8s;
 pub mod lifecycle;
+pub mod oidc;
 pub mod service;
 pub mod settings;
 pub mod store;

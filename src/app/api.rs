@@ -6,6 +6,8 @@ use futures::FutureExt as _;
 
 use super::AppError;
 use super::process::{Process, bind};
+use super::sso::sso;
+use super::vault::Outside;
 use crate::http::{self, Api, Browsers, Limits, Rate, Rates, ServerOptions, TlsFiles};
 use crate::k8s::identity::KubeTokenReviewer;
 use crate::service::Vault;
@@ -20,10 +22,11 @@ use crate::settings::{self, Http, RateLimits, Settings};
 pub async fn api(settings: &Settings) -> Result<(), AppError> {
     let mut process = Process::start(settings, settings.metrics.listen)?;
     let listener = bind("api", settings.http.listen)?;
-    let reviewer = token_reviewer(settings).await?;
-    let opened = process
-        .open_vault(settings, "aether-vault api", reviewer.as_ref())
-        .await?;
+    let outside = Outside {
+        reviewer: token_reviewer(settings).await?,
+        sso: sso(settings)?,
+    };
+    let opened = process.open_vault(settings, "aether-vault api", &outside).await?;
     let Some(vault) = opened else {
         return Ok(());
     };

@@ -8,6 +8,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::process::Process;
+use super::vault::Outside;
 use super::{AppError, failed};
 use crate::k8s::metrics::ControllerMetrics;
 use crate::k8s::settings::ControllerSettings;
@@ -34,7 +35,10 @@ pub async fn controller(settings: &Settings) -> Result<(), AppError> {
     let metrics = ControllerMetrics::register(&process.registry).map_err(|error| failed("metrics")(&error))?;
     let stop = process.shutdown.drain.clone();
 
-    let Some(vault) = process.open_vault(settings, "aether-vault controller", None).await? else {
+    let Some(vault) = process
+        .open_vault(settings, "aether-vault controller", &Outside::default())
+        .await?
+    else {
         return Ok(());
     };
     let Some(uid) = cluster_uid(&client, &stop).await else {

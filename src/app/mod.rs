@@ -12,6 +12,7 @@ mod process;
 mod recover;
 mod setup;
 mod sinks;
+mod sso;
 mod vault;
 
 pub use administration::{
@@ -27,6 +28,7 @@ pub use controller::controller;
 pub use doctor::{Finding, Outcome, examine};
 pub use recover::{recover_administrator, recover_policy, recover_unlock};
 pub use setup::{DatabaseRole, Kept, keep_administrator, keep_certificate, keep_database_role, keep_root_key};
+pub use sso::login_proof;
 
 pub use crate::k8s::kept_secret::SecretName;
 

@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::files::Files;
+use super::vault::Outside;
 use super::{AppError, failed, vault};
 use crate::http::{self, HttpMetrics, Listener, Readiness, ServerOptions};
 use crate::lifecycle::{Shutdown, Supervisor};
-use crate::service::door::TokenReviewer;
 use crate::service::{Check, Vault};
 use crate::settings::Settings;
 use crate::telemetry;
@@ -101,12 +101,12 @@ impl Process {
         &mut self,
         settings: &Settings,
         name: &'static str,
-        reviewer: Option<&Arc<dyn TokenReviewer>>,
+        outside: &Outside,
     ) -> Result<Option<Arc<Vault>>, AppError> {
         let dsn = settings.database.runtime()?;
         let pool = vault::pool(settings, dsn, name)?;
         let keys = vault::root_keys(settings)?;
-        let opened = vault::open(settings, &pool, &keys, &self.registry, reviewer, &self.shutdown.drain).await?;
+        let opened = vault::open(settings, &pool, &keys, &self.registry, outside, &self.shutdown.drain).await?;
         let Some(vault) = opened else { return Ok(None) };
         let mut tasks = JoinSet::new();
         vault.run_background(&mut tasks, &self.served);

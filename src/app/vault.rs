@@ -13,7 +13,9 @@ use crate::crypto::passkey::PasskeySettings;
 use crate::crypto::password::Argon2Settings;
 use crate::crypto::provider::FileKeyProvider;
 use crate::service::audit_log::AuditSettings;
-use crate::service::auth::{PasswordSettings, SecondFactorSettings, SessionSettings, TokenSettings, WorkloadSettings};
+use crate::service::auth::{
+    PasswordSettings, SecondFactorSettings, SessionSettings, SsoSettings, TokenSettings, WorkloadSettings,
+};
 use crate::service::context::SystemClock;
 use crate::service::door::TokenReviewer;
 use crate::service::error::Reason;
@@ -27,6 +29,15 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// Most password checks at a time when the setting leaves it open.
 const PASSWORD_CHECKS: usize = 4;
+
+/// What a vault asks of others: nothing, in a process that logs nobody in.
+#[derive(Clone, Default)]
+pub(super) struct Outside {
+    /// The API server that is asked about tokens of workloads.
+    pub(super) reviewer: Option<Arc<dyn TokenReviewer>>,
+    /// The providers of single sign-on.
+    pub(super) sso: SsoSettings,
+}
 
 /// Connections by a DSN of the settings.
 pub(super) fn pool(settings: &Settings, dsn: &Dsn, name: &'static str) -> Result<Pool, AppError> {
@@ -65,7 +76,14 @@ pub(super) async fn open_as_owner(settings: &Settings) -> Result<Arc<Vault>, App
 async fn open_with(settings: &Settings, dsn: &Dsn, name: &'static str) -> Result<Arc<Vault>, AppError> {
     let metrics = Metrics::register(&Registry::new()).map_err(|error| AppError::Failed(error.to_string()))?;
     let pool = pool(settings, dsn, name)?;
-    Ok(Vault::open(config(settings, pool, root_keys(settings)?, metrics, None)?).await?)
+    Ok(Vault::open(config(
+        settings,
+        pool,
+        root_keys(settings)?,
+        metrics,
+        Outside::default(),
+    )?)
+    .await?)
 }
 
 /// Opens the vault; waits as long as the database is not there, so that a process may start before it. `None` if the process was told
@@ -75,7 +93,7 @@ pub(super) async fn open(
     pool: &Pool,
     keys: &Arc<FileKeyProvider>,
     registry: &Registry,
-    reviewer: Option<&Arc<dyn TokenReviewer>>,
+    outside: &Outside,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<Vault>>, AppError> {
     let metrics = Metrics::register(registry).map_err(|error| AppError::Failed(error.to_string()))?;
@@ -86,7 +104,7 @@ pub(super) async fn open(
             pool.clone(),
             Arc::clone(keys),
             metrics.clone(),
-            reviewer.cloned(),
+            outside.clone(),
         )?;
         let opened = tokio::select! {
             () = stop.cancelled() => return Ok(None),
@@ -114,7 +132,7 @@ fn config(
     pool: Pool,
     keys: Arc<FileKeyProvider>,
     metrics: Metrics,
-    reviewer: Option<Arc<dyn TokenReviewer>>,
+    outside: Outside,
 ) -> Result<VaultConfig, AppError> {
     Ok(VaultConfig {
         pool,
@@ -141,9 +159,10 @@ fn config(
             audience: settings.auth.kubernetes.audience.clone(),
             session_ttl: settings.auth.kubernetes.session_ttl.get(),
             default_cluster: settings.controller.cluster_prefix.clone(),
-            reviewer,
+            reviewer: outside.reviewer,
         },
         deleted_retention: settings.records.deleted_retention.get(),
+        sso: outside.sso,
         cache_bytes: settings.cache.max_bytes.get(),
         audit: audit(settings)?,
         metrics,

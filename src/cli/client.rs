@@ -138,6 +138,14 @@ pub(super) struct Client {
 const TOKEN_EXPIRED: &str = "TokenExpired";
 const JSON: &str = "application/json";
 
+/// A request that the server refused.
+pub(super) struct Refusal {
+    /// The stable reason; empty if the answer has none.
+    pub(super) reason: String,
+    /// What to tell, for who does not go on.
+    pub(super) failure: Failure,
+}
+
 /// What the command shows of a problem.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -168,6 +176,37 @@ impl Client {
         body: Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         self.send_as(method, endpoint, query, body, JSON).await
+    }
+
+    /// Sends a request without going on with a session, for who goes on after some of the refusals.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        endpoint: &str,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Result<Result<Zeroizing<Vec<u8>>, Refusal>, Failure> {
+        let body = Some(bytes::Bytes::from_owner(body));
+        let (status, answer) = self.exchange(method, endpoint, &[], body, JSON).await?;
+        if status.is_success() {
+            return Ok(Ok(answer));
+        }
+        Ok(Err(Refusal {
+            reason: reason_of(&answer).unwrap_or_default(),
+            failure: refused(status, &answer),
+        }))
+    }
+
+    /// The address of an endpoint below `/api/v1/`.
+    pub(super) fn url(&self, endpoint: &str, query: &[(&str, &str)]) -> Url {
+        let mut url = self.address.clone();
+        url.set_path(&format!(
+            "{}/api/v1/{endpoint}",
+            self.address.path().trim_end_matches('/')
+        ));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
     }
 
     /// Sends a JSON Merge Patch.
@@ -256,15 +295,7 @@ impl Client {
         body: Option<bytes::Bytes>,
         media_type: &str,
     ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Failure> {
-        let mut url = self.address.clone();
-        url.set_path(&format!(
-            "{}/api/v1/{endpoint}",
-            self.address.path().trim_end_matches('/')
-        ));
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut request = self.http.request(method, url);
+        let mut request = self.http.request(method, self.url(endpoint, query));
         if let Some(token) = self.token() {
             request = request.bearer_auth(token.expose_secret());
         }

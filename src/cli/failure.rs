@@ -57,6 +57,13 @@ impl Failure {
         }
     }
 
+    pub(super) fn not_allowed(message: impl Into<String>) -> Self {
+        Self {
+            code: code::NOT_ALLOWED,
+            message: message.into(),
+        }
+    }
+
     /// From the status and the text of an answer.
     pub(super) fn of_status(status: u16, message: String) -> Self {
         let code = match status {

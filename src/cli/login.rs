@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::files::read_secret;
 use super::second_factor::{Factor, ask, given_or_asked};
 use super::session_file::{SessionFile, Tokens};
+use super::{login_device, login_sso};
 
 /// Passwords are read from files or standard input, never from arguments, which others can see.
 #[derive(Args)]
@@ -22,7 +23,7 @@ pub(super) struct LoginArgs {
         long,
         value_name = "NAME",
         requires = "password_file",
-        required_unless_present = "kubernetes_token_file"
+        required_unless_present_any = ["kubernetes_token_file", "sso", "device"]
     )]
     username: Option<String>,
     /// File with the password, or - for standard input
@@ -35,11 +36,17 @@ pub(super) struct LoginArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "username")]
     kubernetes_token_file: Option<PathBuf>,
     /// Code of the authenticator, or a recovery code, for an account with a second factor; asked for on the terminal if absent
-    #[arg(long, value_name = "CODE", requires = "username")]
+    #[arg(long, value_name = "CODE", conflicts_with = "kubernetes_token_file")]
     code: Option<String>,
     /// Prefix of the workload's cluster, if it is not the vault's own
     #[arg(long, value_name = "PREFIX", requires = "kubernetes_token_file")]
     cluster: Option<String>,
+    /// Log in at a provider of single sign-on, with a browser on this machine
+    #[arg(long, value_name = "PROVIDER", conflicts_with_all = ["username", "kubernetes_token_file"])]
+    sso: Option<String>,
+    /// Have somebody who is logged in elsewhere let this machine in
+    #[arg(long, conflicts_with_all = ["username", "kubernetes_token_file", "sso"])]
+    device: bool,
     /// Where the access token is written, readable for you alone; what the session goes on by is kept in FILE.session beside it
     #[arg(long, value_name = "FILE", env = "AETHER_VAULT_TOKEN_FILE")]
     token_file: PathBuf,
@@ -91,14 +98,27 @@ struct Completed<'a> {
 
 pub(super) async fn run(args: LoginArgs) -> Result<(), Failure> {
     let client = args.server.connect()?;
-    let (endpoint, who, body) = match &args.kubernetes_token_file {
-        Some(file) => ("auth/kubernetes", "this workload", service_account(&args, file)?),
-        None => {
+    let (who, mut answer) = match (&args.kubernetes_token_file, &args.sso) {
+        (Some(file), _) => {
+            let body = service_account(&args, file)?;
+            let answer = client.send(Method::POST, "auth/kubernetes", &[], Some(body)).await?;
+            ("this workload".to_owned(), answer)
+        }
+        (None, Some(provider)) => {
+            let answer = login_sso::log_in(&client, provider).await?;
+            (format!("whom '{provider}' says you are"), answer)
+        }
+        (None, None) if args.device => (
+            "the person who let this device in".to_owned(),
+            login_device::log_in(&client).await?,
+        ),
+        (None, None) => {
             let name = args.username.as_deref().unwrap_or_default();
-            ("auth/login", name, credentials(&args, name)?)
+            let body = credentials(&args, name)?;
+            let answer = client.send(Method::POST, "auth/login", &[], Some(body)).await?;
+            (name.to_owned(), answer)
         }
     };
-    let mut answer = client.send(Method::POST, endpoint, &[], Some(body)).await?;
     if let Ok(challenge) = parse::<Challenge<'_>>(&answer) {
         let completed = second_factor(&client, &args, &challenge).await?;
         answer = completed;

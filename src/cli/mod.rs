@@ -14,6 +14,7 @@ mod client;
 mod clusters;
 mod consumers;
 mod delete;
+mod devices;
 mod doctor;
 mod failure;
 mod files;
@@ -22,6 +23,8 @@ mod get;
 mod keys;
 mod list;
 mod login;
+mod login_device;
+mod login_sso;
 mod logout;
 mod metadata;
 mod migrate;
@@ -149,6 +152,9 @@ enum Command {
     Logout(logout::LogoutArgs),
     /// Show a second factor again
     StepUp(logout::StepUpArgs),
+    /// Let devices in that ask with a code, or refuse them
+    #[command(subcommand)]
+    Devices(devices::DevicesCommand),
     /// Read a record; values are masked unless --show
     Get(get::GetArgs),
     /// Write a new version of a record
@@ -231,6 +237,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Login(args) => block_on(login::run(args)),
         Command::Logout(args) => block_on(logout::run(args)),
         Command::StepUp(args) => block_on(logout::step_up(args)),
+        Command::Devices(command) => block_on(devices::run(command)),
         Command::Get(args) => block_on(get::run(args)),
         Command::Put(args) => block_on(put::run(args)),
         Command::List(args) => block_on(list::run(args)),

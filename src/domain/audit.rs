@@ -47,6 +47,18 @@ pub enum Action {
     RecoveryCodes,
     /// A session went on by its refresh token.
     Refresh,
+    /// A login by single sign-on came to nothing; one that came to something is a login.
+    SsoLogin,
+    /// An identity at a provider was linked.
+    IdentityLink,
+    /// An identity at a provider was unlinked.
+    IdentityUnlink,
+    /// The identities of a user were listed.
+    IdentityList,
+    /// A device was let in.
+    DeviceApprove,
+    /// A device was refused.
+    DeviceDeny,
     /// A workload logged in.
     WorkloadLogin,
     /// A cluster published what it signs service account tokens with.
@@ -250,6 +262,12 @@ impl Action {
             Self::SecondFactorRemove => "second_factor.remove",
             Self::RecoveryCodes => "second_factor.recovery_codes",
             Self::Refresh => "auth.refresh",
+            Self::SsoLogin => "auth.login_sso",
+            Self::IdentityLink => "identity.link",
+            Self::IdentityUnlink => "identity.unlink",
+            Self::IdentityList => "identity.list",
+            Self::DeviceApprove => "device.approve",
+            Self::DeviceDeny => "device.deny",
             Self::WorkloadLogin => "auth.login_workload",
             Self::ClusterIssuer => "cluster.issuer",
             Self::Logout => "auth.logout",

@@ -37,6 +37,14 @@ impl<T: Form> FromRequest<Api> for Json<T> {
     }
 }
 
+/// One field of a form (`application/x-www-form-urlencoded`), as protocols of others have it.
+pub(super) async fn read_form(request: Request, field: &str, limit: usize) -> Result<Option<String>, Problem> {
+    let bytes = read(request, limit).await?;
+    let mut values = url::form_urlencoded::parse(&bytes).filter(|(name, _)| name == field);
+    let only = values.next().map(|(_, value)| value.into_owned());
+    Ok(only.filter(|_| values.next().is_none()))
+}
+
 /// Reads a body whose length is bounded, and wipes it after use.
 async fn read(request: Request, limit: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let too_large = || {

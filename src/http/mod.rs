@@ -29,6 +29,7 @@ mod record_path;
 mod record_view;
 mod routes;
 mod server;
+mod sso_browser;
 mod tls;
 mod unique_map;
 mod version;

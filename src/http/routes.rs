@@ -35,6 +35,7 @@ pub struct Endpoint {
     pub access: Access,
     pub(super) operation: Operation,
     handler: MethodRouter<Api>,
+    login: bool,
 }
 
 impl Endpoint {
@@ -51,8 +52,15 @@ impl Endpoint {
             path,
             access,
             operation,
+            login: access == Access::Anyone && method != "GET",
             handler,
         }
+    }
+
+    /// Bounds it like a login, although it is a `GET`: a browser begins one there.
+    #[must_use]
+    pub(super) fn counted_as_login(self) -> Self {
+        Self { login: true, ..self }
     }
 }
 
@@ -68,11 +76,9 @@ pub fn router(api: Api) -> Router {
     let router = endpoints()
         .into_iter()
         .fold(Router::new(), |router, endpoint| {
-            let handler = match endpoint.access {
-                Access::Anyone if endpoint.method != "GET" => {
-                    endpoint.handler.layer(from_fn_with_state(api.clone(), bound_logins))
-                }
-                _ => endpoint.handler,
+            let handler = match endpoint.login {
+                true => endpoint.handler.layer(from_fn_with_state(api.clone(), bound_logins)),
+                false => endpoint.handler,
             };
             let handler = if passes_maintenance(endpoint.method, endpoint.path) {
                 handler
@@ -215,6 +221,23 @@ mod tests {
         GET    /api/v1/reports/access       Session
         GET    /api/v1/sealing-keys         Anyone
         POST   /api/v1/sealing-keys/rewrap  Session
+        GET    /api/v1/auth/sso/providers   Anyone
+        GET    /api/v1/auth/sso/{provider}/start Anyone
+        GET    /api/v1/auth/sso/{provider}/callback Anyone
+        POST   /api/v1/auth/sso/exchange    Anyone
+        POST   /api/v1/auth/sso/logout      Session
+        POST   /api/v1/auth/sso/{provider}/logout Anyone
+        GET    /api/v1/me/identities        Session
+        POST   /api/v1/me/identities        Session
+        POST   /api/v1/me/identities/{id}/unlink Session
+        GET    /api/v1/users/{id}/identities Session
+        DELETE /api/v1/users/{id}/identities/{identity} Session
+        POST   /api/v1/auth/device          Anyone
+        POST   /api/v1/auth/device/token    Anyone
+        GET    /api/v1/me/devices           Session
+        POST   /api/v1/me/devices/approve   Session
+        POST   /api/v1/me/devices/deny      Session
+        GET    /device                      Anyone
         GET    /api/v1/me/capabilities      Session
         GET    /api/v1/policies             Session
         GET    /api/v1/policies/{*name}     Session
@@ -242,7 +265,11 @@ mod tests {
                 "/api/v1/auth/redeem",
                 "/api/v1/auth/passkey/start",
                 "/api/v1/auth/passkey",
-                "/api/v1/auth/second-factor/passkey"
+                "/api/v1/auth/second-factor/passkey",
+                "/api/v1/auth/sso/exchange",
+                "/api/v1/auth/sso/{provider}/logout",
+                "/api/v1/auth/device",
+                "/api/v1/auth/device/token"
             ]
         );
     }

@@ -64,6 +64,36 @@ pub enum Reason {
     LimitReached,
     /// The cluster's API server cannot be asked about a token.
     ReviewUnavailable,
+    /// There is no provider of single sign-on of this name.
+    ProviderNotFound,
+    /// The provider cannot be reached, or does not answer as one does.
+    ProviderUnavailable,
+    /// The provider did not confirm a login.
+    ProviderRefused,
+    /// A browser may not be sent to this address (R12).
+    RedirectNotAllowed,
+    /// State, browser, code or verifier are not those of a login under way (R12).
+    SsoFlowInvalid,
+    /// Nobody is linked to this identity, and the provider makes no users.
+    IdentityUnknown,
+    /// The identity is another user's.
+    IdentityTaken,
+    /// There is no such identity among the user's.
+    IdentityNotFound,
+    /// An account has the name or the address of who comes by a provider; it is not taken over.
+    AccountExists,
+    /// Nothing would be left to log in with.
+    LastCredential,
+    /// No device waits with this code, or the caller guessed too often.
+    UserCodeUnknown,
+    /// Nobody has decided about the device yet (RFC 8628).
+    AuthorizationPending,
+    /// The device asks too often (RFC 8628).
+    SlowDown,
+    /// The device was refused (RFC 8628).
+    DeviceDenied,
+    /// The device's code is past its time, was used, or is not ours (RFC 8628).
+    DeviceCodeExpired,
     /// Unknown name, wrong password, locked or disabled: one answer for all (R3).
     LoginFailed,
     /// The login challenge has ended, was used, or is not ours.
@@ -167,6 +197,21 @@ impl Reason {
             Self::ApiKeyNotFound => "ApiKeyNotFound",
             Self::LimitReached => "LimitReached",
             Self::ReviewUnavailable => "ReviewUnavailable",
+            Self::ProviderNotFound => "ProviderNotFound",
+            Self::ProviderUnavailable => "ProviderUnavailable",
+            Self::ProviderRefused => "ProviderRefused",
+            Self::RedirectNotAllowed => "RedirectNotAllowed",
+            Self::SsoFlowInvalid => "SsoFlowInvalid",
+            Self::IdentityUnknown => "IdentityUnknown",
+            Self::IdentityTaken => "IdentityTaken",
+            Self::IdentityNotFound => "IdentityNotFound",
+            Self::AccountExists => "AccountExists",
+            Self::LastCredential => "LastCredential",
+            Self::UserCodeUnknown => "UserCodeUnknown",
+            Self::AuthorizationPending => "AuthorizationPending",
+            Self::SlowDown => "SlowDown",
+            Self::DeviceDenied => "DeviceDenied",
+            Self::DeviceCodeExpired => "DeviceCodeExpired",
             Self::LoginFailed => "LoginFailed",
             Self::ChallengeInvalid => "ChallengeInvalid",
             Self::SecondFactorFailed => "SecondFactorFailed",

@@ -11,6 +11,7 @@ pub mod door;
 pub mod error;
 mod failure;
 mod feed;
+pub mod identity_provider;
 mod jobs;
 mod keys;
 mod local_door;

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::Vault;
 use super::failure::store_failed;
 use crate::store::{
-    access_daily, api_keys, audit, changes, cluster_namespaces, login_attempts, login_challenges, one_time_tokens,
-    passkeys, sessions, totp,
+    access_daily, api_keys, audit, changes, cluster_namespaces, device_grants, login_attempts, login_challenges,
+    one_time_tokens, passkeys, sessions, sso, totp,
 };
 
 /// How often.
@@ -66,6 +66,8 @@ impl Vault {
         login_attempts::prune(&self.pool).await.map_err(store_failed)?;
         one_time_tokens::prune(&self.pool).await.map_err(store_failed)?;
         passkeys::prune(&self.pool).await.map_err(store_failed)?;
+        sso::prune(&self.pool).await.map_err(store_failed)?;
+        device_grants::prune(&self.pool).await.map_err(store_failed)?;
         self.clear_records().await
     }
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::audit::AuditCommitter;
 use super::audit_log::{AuditKeys, AuditLog, AuditSettings, AuditState};
 use super::auth::{
-    Auth, KeyUse, KnownSession, PasswordPool, PasswordSettings, SecondFactorSettings, SessionSettings, TokenSettings,
-    Tokens, VerifiedKey, WorkloadSettings, Workloads,
+    Auth, KeyUse, KnownSession, PasswordPool, PasswordSettings, SecondFactorSettings, SessionSettings, SsoSettings,
+    TokenSettings, Tokens, VerifiedKey, WorkloadSettings, Workloads,
 };
 use super::authority::Authority;
 use super::cache::RecordCache;
@@ -66,6 +66,8 @@ pub struct VaultConfig {
     pub workloads: WorkloadSettings,
     /// How long a deleted record, or a version whose time has come, can be brought back.
     pub deleted_retention: Duration,
+    /// How people log in by single sign-on.
+    pub sso: SsoSettings,
     /// Bytes of ciphertext kept at hand.
     pub cache_bytes: u64,
     /// How the audit log is kept.
@@ -90,6 +92,7 @@ pub struct Vault {
     pub(super) key_use: KeyUse,
     pub(super) workloads: Workloads,
     pub(super) deleted_retention: Duration,
+    pub(super) sso: SsoSettings,
     pub(super) bindings: Cache<String, Arc<str>>,
     pub(super) audit: AuditCommitter,
     pub(super) feed: Feed,
@@ -136,6 +139,7 @@ impl Vault {
             api_key_max_ttl,
             workloads,
             deleted_retention,
+            sso,
             cache_bytes,
             audit: audit_settings,
             metrics,
@@ -165,6 +169,7 @@ impl Vault {
             key_use: KeyUse::new(),
             workloads: Workloads::new(workloads),
             deleted_retention,
+            sso,
             bindings: Cache::new(CACHED_BINDINGS),
             audit: AuditCommitter::new(),
             feed: Feed::new(),

@@ -189,6 +189,7 @@ impl Settings {
             problems.add("auth.passkeys.name", "must be 1 to 64 characters on one line");
         }
         problems.range("auth.password.min_length", &auth.password.min_length, &8, &64);
+        problems.0.extend(super::sso::problems(self));
         let argon2 = &auth.argon2;
         problems.range("auth.argon2.memory_kib", &argon2.memory_kib, &8192, &1_048_576);
         problems.range("auth.argon2.iterations", &argon2.iterations, &1, &20);
@@ -330,7 +331,7 @@ fn is_private_url(url: &str) -> bool {
     }
 }
 
-fn is_dns_label(name: &str) -> bool {
+pub(super) fn is_dns_label(name: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }

@@ -11,6 +11,7 @@ mod load;
 mod passkeys;
 mod passwords;
 mod show;
+mod sso;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use layers::{Origin, Overrides};
 pub use load::{DEFAULT_FILE, Loaded};
 pub use passkeys::Passkeys;
 pub use passwords::PasswordPolicy;
+pub use sso::{Sso, SsoClaims, SsoProvider, SsoRoles, SsoSecondFactor};
 
 use crate::domain::actor::Role;
 use crate::domain::limits::MAX_BODY_BYTES;
@@ -173,6 +175,8 @@ impl Keys {
 pub struct Http {
     /// Address and port of the API.
     pub listen: SocketAddr,
+    /// The address under which browsers reach the API, without a slash at its end.
+    pub public_url: Option<String>,
     /// Certificate and key; with them the API speaks TLS only.
     pub tls: Tls,
     /// Serve without TLS on an address that others can reach, such as behind a proxy or in a mesh that encrypts.
@@ -237,6 +241,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8200)),
+            public_url: None,
             tls: Tls::default(),
             plaintext: false,
             body_limit: ByteSize::bytes(MAX_BODY_BYTES as u64),
@@ -315,6 +320,8 @@ pub struct Auth {
     pub api_key_max_ttl: HumanDuration,
     /// Log-in of workloads.
     pub kubernetes: KubernetesLogin,
+    /// Single sign-on.
+    pub sso: Sso,
     /// What a password check costs.
     pub argon2: Argon2,
     /// Which passwords people may choose.
@@ -335,6 +342,7 @@ impl Default for Auth {
             audience: "aether-vault".to_owned(),
             api_key_max_ttl: HumanDuration::from_secs(365 * 86_400),
             kubernetes: KubernetesLogin::default(),
+            sso: Sso::default(),
             argon2: Argon2::default(),
             password: PasswordPolicy::default(),
             passkeys: Passkeys::default(),

@@ -13,6 +13,8 @@ pub enum Factor {
     Password,
     /// Codes of an authenticator, and recovery codes (R5).
     SecondFactor,
+    /// Codes that devices show.
+    DeviceCode,
 }
 
 impl Factor {
@@ -20,6 +22,7 @@ impl Factor {
         match self {
             Self::Password => "password",
             Self::SecondFactor => "second_factor",
+            Self::DeviceCode => "device_code",
         }
     }
 }
@@ -70,6 +73,21 @@ pub async fn count(pool: &Pool, user_id: Uuid, factor: Factor, lockout: Lockout)
 pub async fn forget(tx: &mut Tx<'_>, user_id: Uuid, factor: Factor) -> StoreResult<()> {
     sqlx::query!(
         "DELETE FROM login_attempts WHERE user_id = $1 AND factor = $2",
+        user_id,
+        factor.as_str()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Takes back the count of an attempt that was none at guessing; those before it stay.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn refund(tx: &mut Tx<'_>, user_id: Uuid, factor: Factor) -> StoreResult<()> {
+    sqlx::query!(
+        "UPDATE login_attempts SET failures = greatest(failures - 1, 0) WHERE user_id = $1 AND factor = $2",
         user_id,
         factor.as_str()
     )

@@ -22,6 +22,10 @@ pub struct ChallengeRow {
     pub user_name: String,
     /// The user's role.
     pub role: String,
+    /// The identity that the login came by.
+    pub identity_id: Option<Uuid>,
+    /// The session at that identity's provider.
+    pub provider_session: Option<String>,
 }
 
 /// Stores a challenge of `seconds`; answers its end.
@@ -52,6 +56,22 @@ pub async fn insert(
     Ok(end.to_jiff())
 }
 
+/// Notes the identity that a login came by, and the session at its provider.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn came_by(tx: &mut Tx<'_>, id: Uuid, identity: Uuid, provider_session: Option<&str>) -> StoreResult<()> {
+    sqlx::query!(
+        "UPDATE login_challenges SET identity_id = $2, provider_session = $3 WHERE id = $1",
+        id,
+        identity,
+        provider_session
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// A challenge by its hash, if it has not ended and its user may act.
 ///
 /// # Errors
@@ -59,7 +79,7 @@ pub async fn insert(
 pub async fn find(pool: &Pool, hash: &[u8]) -> StoreResult<Option<ChallengeRow>> {
     Ok(sqlx::query_as!(
         ChallengeRow,
-        "SELECT c.id, c.method, c.enrols, u.id AS user_id, u.name AS user_name, u.role
+        "SELECT c.id, c.method, c.enrols, u.id AS user_id, u.name AS user_name, u.role, c.identity_id, c.provider_session
          FROM login_challenges c JOIN users u ON u.id = c.user_id
          WHERE c.hash = $1 AND c.expires_at > now() AND u.disabled_at IS NULL AND u.deleted_at IS NULL",
         hash

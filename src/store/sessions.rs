@@ -135,6 +135,10 @@ pub struct NewSession<'a> {
     pub client: Option<&'a str>,
     /// The client's name for itself, fit to be stored.
     pub user_agent: Option<&'a str>,
+    /// The identity that it came by.
+    pub identity_id: Option<Uuid>,
+    /// The session at that identity's provider.
+    pub provider_session: Option<&'a str>,
     /// Seconds after which it ends unless it is used.
     pub idle_seconds: f64,
     /// Seconds after which it ends in any case.
@@ -147,8 +151,9 @@ pub struct NewSession<'a> {
 /// [`super::StoreError`].
 pub async fn insert(tx: &mut Tx<'_>, new: &NewSession<'_>) -> StoreResult<(Timestamp, Timestamp)> {
     let ends = sqlx::query!(
-        r#"INSERT INTO sessions (id, user_id, method, second_factor_at, client, user_agent, expires_at, ends_at)
-           VALUES ($1, $2, $3, ($4::text)::timestamptz, $5, $6, now() + make_interval(secs => least($7::float8, $8::float8)), now() + make_interval(secs => $8::float8))
+        r#"INSERT INTO sessions (id, user_id, method, second_factor_at, client, user_agent, expires_at, ends_at,
+                                 identity_id, provider_session)
+           VALUES ($1, $2, $3, ($4::text)::timestamptz, $5, $6, now() + make_interval(secs => least($7::float8, $8::float8)), now() + make_interval(secs => $8::float8), $9, $10)
            RETURNING expires_at AS "expires_at: jiff_sqlx::Timestamp", ends_at AS "ends_at: jiff_sqlx::Timestamp""#,
         new.id,
         new.user_id,
@@ -158,6 +163,8 @@ pub async fn insert(tx: &mut Tx<'_>, new: &NewSession<'_>) -> StoreResult<(Times
         new.user_agent,
         new.idle_seconds,
         new.seconds,
+        new.identity_id,
+        new.provider_session,
     )
     .fetch_one(&mut **tx)
     .await?;

@@ -13,6 +13,7 @@ mod authorization;
 mod bad_input;
 mod canary;
 mod cli;
+mod cli_ways_in;
 mod client_commands;
 mod fuzz;
 mod gitops;

@@ -11,9 +11,13 @@ mod audit_proof;
 mod batch_read;
 mod compare;
 mod consumers;
+mod device;
+mod device_approval;
+mod device_page;
 mod group;
 mod group_members;
 mod health;
+mod identities;
 mod jwks;
 mod list;
 mod list_stream;
@@ -50,6 +54,11 @@ mod search;
 mod second_factor;
 mod session_tokens;
 mod sessions;
+mod sso_callback;
+mod sso_exchange;
+mod sso_logout;
+mod sso_providers;
+mod sso_start;
 mod system;
 mod transfer;
 mod user;
@@ -113,6 +122,17 @@ pub(super) fn all() -> Vec<Endpoint> {
         system::endpoints(),
         vec![report_access::endpoint()],
         sealing_keys::endpoints(),
+        vec![
+            sso_providers::endpoint(),
+            sso_start::endpoint(),
+            sso_callback::endpoint(),
+            sso_exchange::endpoint(),
+        ],
+        sso_logout::endpoints(),
+        identities::endpoints(),
+        device::endpoints(),
+        device_approval::endpoints(),
+        vec![device_page::endpoint()],
         vec![
             me_capabilities::endpoint(),
             policy_list::endpoint(),

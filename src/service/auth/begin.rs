@@ -77,6 +77,28 @@ impl Method {
     }
 }
 
+/// How somebody came, and by whom.
+#[derive(Debug, Clone)]
+pub(in crate::service) struct WayIn {
+    /// How.
+    pub(in crate::service) method: Method,
+    /// The identity at a provider: the session ends with it.
+    pub(in crate::service) identity: Option<Uuid>,
+    /// The session at that provider, which it may say has ended.
+    pub(in crate::service) provider_session: Option<String>,
+}
+
+impl WayIn {
+    /// A way that no provider has a part in.
+    pub(in crate::service) fn by(method: Method) -> Self {
+        Self {
+            method,
+            identity: None,
+            provider_session: None,
+        }
+    }
+}
+
 /// What a login still has to show after its first factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum SecondFactor {
@@ -150,7 +172,7 @@ impl Auth<'_> {
         &self,
         mut tx: Tx<'_>,
         ctx: &OpContext,
-        method: Method,
+        way: WayIn,
         second_factor: SecondFactor,
     ) -> Result<LoggedIn> {
         let user = self.account(ctx)?;
@@ -158,15 +180,15 @@ impl Auth<'_> {
         let standing = standing.ok_or_else(login_failed)?;
         let (outcome, result) = match second_factor {
             SecondFactor::Open if self.wants_second_factor(&standing) => {
-                let challenge = self.challenge(&mut tx, ctx, user, method, &standing).await?;
+                let challenge = self.challenge(&mut tx, ctx, user, &way, &standing).await?;
                 (LoggedIn::SecondFactor(challenge), "second_factor")
             }
             SecondFactor::Open => {
-                let session = self.begin_session(&mut tx, ctx, method, None).await?;
+                let session = self.begin_session(&mut tx, ctx, &way, None).await?;
                 (LoggedIn::Session(session), "ok")
             }
             SecondFactor::Settled(at) => {
-                let session = self.begin_session(&mut tx, ctx, method, at).await?;
+                let session = self.begin_session(&mut tx, ctx, &way, at).await?;
                 (LoggedIn::Session(session), "ok")
             }
         };
@@ -181,7 +203,7 @@ impl Auth<'_> {
         &self,
         tx: &mut Tx<'_>,
         ctx: &OpContext,
-        method: Method,
+        way: &WayIn,
         second_factor_at: Option<Timestamp>,
     ) -> Result<IssuedSession> {
         let user = self.account(ctx)?;
@@ -191,8 +213,10 @@ impl Auth<'_> {
         let row = NewSession {
             id: session,
             user_id: user,
-            method: method.as_str(),
+            method: way.method.as_str(),
             second_factor_at,
+            identity_id: way.identity,
+            provider_session: way.provider_session.as_deref(),
             client: client.as_deref(),
             user_agent: user_agent.as_deref(),
             idle_seconds: settings.idle_ttl.as_secs_f64(),
@@ -246,22 +270,28 @@ impl Auth<'_> {
         tx: &mut Tx<'_>,
         ctx: &OpContext,
         user: Uuid,
-        method: Method,
+        way: &WayIn,
         standing: &LoginStanding,
     ) -> Result<LoginChallenge> {
         let (token, hash) = token::generate(CHALLENGE_PREFIX);
         let enrols = !standing.totp && !standing.passkey;
+        let id = random::uuid_v7(ctx.now());
         let expires_at = login_challenges::insert(
             tx,
-            random::uuid_v7(ctx.now()),
+            id,
             user,
-            method.as_str(),
+            way.method.as_str(),
             enrols,
             hash.as_bytes(),
             CHALLENGE_SECONDS,
         )
         .await
         .map_err(store_failed)?;
+        if let Some(identity) = way.identity {
+            login_challenges::came_by(tx, id, identity, way.provider_session.as_deref())
+                .await
+                .map_err(store_failed)?;
+        }
         let entry = ctx.entry(Action::FirstFactor, &ctx.actor().display());
         audit::insert(tx, &entry).await.map_err(store_failed)?;
         let recovery = (standing.totp || standing.passkey) && standing.recovery_codes > 0;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::begin::{LoggedIn, Method, SecondFactor};
+use super::begin::{LoggedIn, Method, SecondFactor, WayIn};
 use super::{Auth, RequestInfo};
 use crate::domain::actor::{Actor, GroupName, Role, UserIdentity};
 use crate::domain::audit::{Action, Outcome};
@@ -18,7 +18,7 @@ use crate::store::users::{self, UserRow};
 use crate::store::{self, second_factors};
 
 /// Ten attempts, then locks of half a minute up to a quarter of an hour (NIST SP 800-63B, section 5.2.2, asks for 100 at most).
-const LOCKOUT: Lockout = Lockout {
+pub(super) const LOCKOUT: Lockout = Lockout {
     failures: 10,
     first_seconds: 30.0,
     most_seconds: 900.0,
@@ -127,7 +127,8 @@ impl Auth<'_> {
         login_attempts::forget(&mut tx, user.id, Factor::Password)
             .await
             .map_err(store_failed)?;
-        self.proceed(tx, ctx, Method::Password, SecondFactor::Open).await
+        self.proceed(tx, ctx, WayIn::by(Method::Password), SecondFactor::Open)
+            .await
     }
 
     async fn failed(&self, user: Option<&UserRow>, info: &RequestInfo) -> Result<LoggedIn> {

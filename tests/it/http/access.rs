@@ -24,6 +24,8 @@ pub fn filled(route: &str) -> String {
         .replace("{session}", id)
         .replace("{passkey}", id)
         .replace("{*name}", "team-a")
+        .replace("{identity}", id)
+        .replace("{provider}", "corp")
 }
 
 #[tokio::test]

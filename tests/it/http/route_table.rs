@@ -268,6 +268,13 @@ impl Stage {
             ("POST", "/api/v1/auth/second-factor") => json!({"challenge": "avc_none", "code": "000000"}),
             ("POST", path) if path.starts_with("/api/v1/auth/second-factor/") => json!({"challenge": "avc_none"}),
             ("POST", "/api/v1/auth/step-up" | "/api/v1/me/second-factor/totp/confirm") => json!({"code": "000000"}),
+            ("POST", "/api/v1/auth/sso/exchange") => json!({"code": "avsc_none", "verifier": "v"}),
+            ("POST", "/api/v1/me/identities") => {
+                json!({"code": "avsc_none", "verifier": "v", "password": ADMIN_PASSWORD})
+            }
+            ("POST", "/api/v1/me/identities/{id}/unlink") => json!({"password": ADMIN_PASSWORD}),
+            ("POST", "/api/v1/auth/device/token") => json!({"deviceCode": "avd_none"}),
+            ("POST", path) if path.starts_with("/api/v1/me/devices/") => json!({"userCode": "BBBB-BBBB"}),
             ("POST", "/api/v1/me/second-factor/totp") => json!({"password": ADMIN_PASSWORD}),
             _ => return None,
         })
@@ -286,6 +293,8 @@ fn address(endpoint: &Endpoint, foreign: &Foreign) -> String {
         out.push_str(&match (place, endpoint.path) {
             ("id", path) if path.starts_with("/api/v1/users/") => foreign.user.to_string(),
             ("id", path) if path.starts_with("/api/v1/groups/") => foreign.group.to_string(),
+            ("id", path) if path.starts_with("/api/v1/me/identities/") => foreign.identity.to_string(),
+            ("provider", _) => "corp".to_owned(),
             ("user", _) => foreign.user.to_string(),
             ("key", _) => foreign.key.to_string(),
             ("passkey", _) => foreign.passkey.to_string(),
@@ -304,6 +313,7 @@ fn address(endpoint: &Endpoint, foreign: &Foreign) -> String {
     match endpoint.path {
         "/api/v1/me/capabilities" => write!(out, "?path={}", foreign.path).unwrap(),
         "/api/v1/diff/{*path}" => out.push_str("?from=1"),
+        "/api/v1/me/devices" => out.push_str("?userCode=BBBB-BBBB"),
         _ => {}
     }
     out

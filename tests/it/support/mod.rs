@@ -11,6 +11,7 @@ pub mod faults;
 pub mod passkey;
 #[allow(dead_code, reason = "test programs of their own use the rest of it")]
 pub mod process;
+pub mod provider;
 #[allow(dead_code, reason = "test programs of their own use the rest of it")]
 pub mod servers;
 pub mod vault;

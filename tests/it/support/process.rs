@@ -129,6 +129,17 @@ impl Installation {
         self.command().args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
+    /// Starts a command of the program that a test talks to while it runs.
+    pub fn begin(&self, arguments: &[&str]) -> Child {
+        self.command()
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
     /// Starts the API and waits until it is ready.
     pub async fn api(&self) -> Process {
         let mut process = self.spawn("api", API_METRICS_PORT);

@@ -12,7 +12,8 @@ use aether_vault::domain::path::RecordPath;
 use aether_vault::domain::record::RecordData;
 use aether_vault::service::audit_log::AuditSettings;
 use aether_vault::service::auth::{
-    LoginRequest, PasswordSettings, RequestInfo, SecondFactorSettings, SessionSettings, TokenSettings, WorkloadSettings,
+    LoginRequest, PasswordSettings, RequestInfo, SecondFactorSettings, SessionSettings, SsoSettings, TokenSettings,
+    WorkloadSettings,
 };
 use aether_vault::service::context::{Clock, OpContext};
 use aether_vault::service::door::TokenReviewer;
@@ -162,6 +163,7 @@ impl TestVault {
                 reviewer: None,
             },
             deleted_retention: Duration::from_secs(30 * 86_400),
+            sso: SsoSettings::default(),
             cache_bytes: 8 << 20,
             audit: AuditSettings::default(),
             metrics: Metrics::register(&registry).unwrap(),

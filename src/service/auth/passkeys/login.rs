@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{PasskeyAnswer, PasskeyChallenge};
 use crate::domain::actor::Actor;
 use crate::domain::audit::{Action, Outcome};
-use crate::service::auth::begin::SecondFactor;
+use crate::service::auth::begin::{SecondFactor, WayIn};
 use crate::service::auth::login::{login_failed, request_context};
 use crate::service::auth::{Auth, LoggedIn, Method, RequestInfo};
 use crate::service::context::OpContext;
@@ -45,7 +45,7 @@ impl Auth<'_> {
             return self.passkey_failed(&info).await;
         }
         let settled = SecondFactor::Settled(Some(ctx.now()));
-        self.proceed(tx, &ctx, Method::Passkey, settled).await
+        self.proceed(tx, &ctx, WayIn::by(Method::Passkey), settled).await
     }
 
     /// Begins the second factor of a login with one of the account's passkeys.

@@ -7,7 +7,7 @@ use crate::crypto::token;
 use crate::crypto::totp::Enrolment;
 use crate::domain::audit::Action;
 use crate::domain::second_factor::TotpCode;
-use crate::service::auth::begin::{CHALLENGE_PREFIX, Method, SecondFactor};
+use crate::service::auth::begin::{CHALLENGE_PREFIX, Method, SecondFactor, WayIn};
 use crate::service::auth::login::{request_context, user_actor};
 use crate::service::auth::{Auth, IssuedSession, RequestInfo};
 use crate::service::context::OpContext;
@@ -127,8 +127,13 @@ impl Auth<'_> {
     ) -> Result<IssuedSession> {
         let method = Method::parse(&row.method)
             .ok_or_else(|| Error::internal(format!("login challenge {} has an unknown method", row.id)))?;
+        let way = WayIn {
+            method,
+            identity: row.identity_id,
+            provider_session: row.provider_session.clone(),
+        };
         let settled = SecondFactor::Settled(Some(ctx.now()));
-        let outcome = self.proceed(tx, ctx, method, settled).await?;
+        let outcome = self.proceed(tx, ctx, way, settled).await?;
         outcome
             .session()
             .ok_or_else(|| Error::internal("a login that was complete was asked for more"))
