@@ -79,7 +79,7 @@ pub async fn find_user(tx: &mut Tx<'_>, provider: &str, subject: &str) -> StoreR
     .await?)
 }
 
-/// The user with an address, in canonical form.
+/// The user with an address, in canonical form. One that the user chose for themselves proves nothing, and finds nobody.
 ///
 /// # Errors
 /// [`super::StoreError`].
@@ -88,7 +88,7 @@ pub async fn find_user_by_email(tx: &mut Tx<'_>, email: &str) -> StoreResult<Opt
         LinkedUser,
         r#"SELECT NULL::uuid AS "identity_id?", u.id AS user_id, u.name, u.role,
                   (u.kind = 'person' AND u.disabled_at IS NULL AND u.deleted_at IS NULL) AS "may_log_in!"
-           FROM users u WHERE u.email = $1 FOR NO KEY UPDATE OF u"#,
+           FROM users u WHERE u.email = $1 AND NOT u.email_self_set FOR NO KEY UPDATE OF u"#,
         email
     )
     .fetch_optional(&mut **tx)
