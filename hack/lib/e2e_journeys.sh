@@ -161,8 +161,8 @@ kills_lose_nothing() {
     kubectl -n "$NAMESPACE" delete pod "$pod" --grace-period=0 --force 2>/dev/null
     pod=$(leader) && kubectl -n "$NAMESPACE" delete pod "$pod" --grace-period=0 --force 2>/dev/null
     echo "round $round: killed an API pod and the leader ${pod:-(none)}"
-    kubectl -n "$NAMESPACE" rollout status deployment/$RELEASE-api --timeout=90s >/dev/null || return 1
-    kubectl -n "$NAMESPACE" rollout status deployment/$RELEASE-controller --timeout=90s >/dev/null || return 1
+    kubectl -n "$NAMESPACE" rollout status deployment/"$RELEASE"-api --timeout=90s >/dev/null || return 1
+    kubectl -n "$NAMESPACE" rollout status deployment/"$RELEASE"-controller --timeout=90s >/dev/null || return 1
   done
   traffic_stop kills
   [ "$(acknowledged kills)" -gt 10 ] || return 1
@@ -207,7 +207,7 @@ rollback_works() {
 # The eviction API lets one pod go and refuses the other until there is a new one.
 evictions_keep_the_budget() {
   local first second answer
-  kubectl -n "$NAMESPACE" rollout status deployment/$RELEASE-api --timeout=90s || return 1
+  kubectl -n "$NAMESPACE" rollout status deployment/"$RELEASE"-api --timeout=90s || return 1
   { read -r first && read -r second; } < <(pods api)
   evict "$first" || return 1
   if answer=$(evict "$second" 2>&1); then
@@ -216,7 +216,7 @@ evictions_keep_the_budget() {
   fi
   echo "$answer"
   case $answer in *"disruption budget"*) ;; *) return 1 ;; esac
-  kubectl -n "$NAMESPACE" rollout status deployment/$RELEASE-api --timeout=90s
+  kubectl -n "$NAMESPACE" rollout status deployment/"$RELEASE"-api --timeout=90s
 }
 evict() {
   kubectl create --raw "/api/v1/namespaces/$NAMESPACE/pods/$1/eviction" -f - <<JSON
@@ -224,7 +224,7 @@ evict() {
 JSON
 }
 
-replicas() { kubectl -n "$NAMESPACE" get deployment $RELEASE-api -o jsonpath='{.status.readyReplicas}'; }
+replicas() { kubectl -n "$NAMESPACE" get deployment "$RELEASE"-api -o jsonpath='{.status.readyReplicas}'; }
 replicas_are() { [ "$(replicas)" = "$1" ]; }
 
 autoscaler_follows_the_load() {
@@ -238,6 +238,7 @@ autoscaler_follows_the_load() {
     return 1
   }
   rm -f "$DIR/load.stop"
+  # shellcheck disable=SC2016 # the inner shell expands
   process_start "$DIR/run/load.pid" "$DIR/load.log" "$HACK/cluster" enter --dir "$DIR/cluster" \
     -- timeout 240 bash -c '# Many requests over each connection: the parts of the address after the mark are not sent.
     for worker in 1 2 3 4; do
