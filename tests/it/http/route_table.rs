@@ -271,9 +271,6 @@ impl Stage {
             ("POST", "/api/v1/copy/{*path}" | "/api/v1/move/{*path}") => json!({"to": format!("{}-2", foreign.path)}),
             ("POST", "/api/v1/wrap/{*path}") => json!({}),
             ("POST", path) if path.starts_with("/api/v1/unwrap") => json!({"token": "avw_none"}),
-            ("POST", "/api/v1/sealing-keys/rewrap") => {
-                json!({"cluster": "k8s", "namespace": "shop", "name": "orders", "key": "k", "sealed": "avs1."})
-            }
             ("POST", "/api/v1/batch/read") => json!({"records": [{"path": foreign.path}]}),
             ("PUT", "/api/v1/quotas/{*root}") => json!({"records": 1000}),
             ("POST", "/api/v1/shred/{*root}") => json!({"confirm": format!("users/{}", foreign.user)}),
