@@ -13,7 +13,7 @@ use crate::support::process::Installation;
 use crate::support::vault::TestVault;
 
 const READ: &str = "GET /api/v1/records/shared/good";
-const EXPIRED: &str = "the access token is past its time; log in again";
+const EXPIRED: &str = "the access token is past its time; refresh it, or log in again";
 const FOREIGN: &str = "the access token is not one of this vault's; log in to get one";
 
 async fn assert_refused(client: &Client, reason: &str, detail: &str) {
