@@ -118,6 +118,9 @@ impl ControllerMetrics {
         registry.register(Box::new(metrics.reconcile_seconds.clone()))?;
         registry.register(Box::new(metrics.reconciles.clone()))?;
         registry.register(Box::new(metrics.change_to_secret_seconds.clone()))?;
+        for action in ["created", "updated", "repaired", "recreated", "adopted", "deleted"] {
+            metrics.secrets.with_label_values(&[action]);
+        }
         registry.register(Box::new(metrics.secrets.clone()))?;
         registry.register(Box::new(metrics.queue_depth.clone()))?;
         registry.register(Box::new(metrics.oldest_unreconciled_seconds.clone()))?;

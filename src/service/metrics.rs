@@ -81,7 +81,7 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             Ok(metric)
         };
-        Ok(Self {
+        let metrics = Self {
             audit_batch_rows: histogram(
                 "aether_vault_audit_batch_rows",
                 "Audit entries of reads committed together.",
@@ -212,6 +212,11 @@ impl Metrics {
                 "Records that say when their values end, by how soon that is.",
                 &["within"],
             )?,
-        })
+        };
+        // There from the start, so that an alert on their rate sees the first one too.
+        for result in ["ok", "failed", "change_required", "second_factor"] {
+            metrics.logins.with_label_values(&[result]);
+        }
+        Ok(metrics)
     }
 }

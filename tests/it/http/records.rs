@@ -297,7 +297,8 @@ async fn a_long_list_comes_as_a_stream_whose_every_page_is_audited() {
         .collect();
     assert_eq!(paths.len(), 2501);
     assert!(paths.is_sorted(), "not in the order of paths");
-    let listed = "SELECT count(*) FROM audit_entries WHERE action = 'record.list' AND starts_with(resource, 'shared/many')";
+    let listed =
+        "SELECT count(*) FROM audit_entries WHERE action = 'record.list' AND starts_with(resource, 'shared/many')";
     assert_eq!(api.database.count(listed).await, 3, "an entry for each thousand");
 
     let refused = streamed("/api/v1/list/shared/many?limit=5").await;

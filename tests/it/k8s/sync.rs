@@ -243,16 +243,16 @@ async fn a_suspended_resource_is_left_alone() {
 #[tokio::test]
 async fn what_kubernetes_refuses_is_told_by_field_and_without_values() {
     let stage = Stage::set().await;
-    stage.write(&stage.own("tls"), &[("tls.crt", "hidden-value")]).await;
-    let spec = json!({ "target": { "type": "kubernetes.io/tls" } });
+    stage.write(&stage.own("basic"), &[("token", "hidden-value")]).await;
+    let spec = json!({ "target": { "type": "kubernetes.io/basic-auth" } });
     stage
         .cluster
-        .create_vault_secret(&stage.shop, "tls", spec)
+        .create_vault_secret(&stage.shop, "basic", spec)
         .await
         .unwrap();
-    let message = stage.cluster.refused(&stage.shop, "tls", "TargetRefused").await;
+    let message = stage.cluster.refused(&stage.shop, "basic", "TargetRefused").await;
     assert!(
-        message.contains("data[tls.key]") && !message.contains("hidden-value"),
+        message.contains("data[username]") && !message.contains("hidden-value"),
         "{message}"
     );
 }

@@ -79,8 +79,8 @@ pub(super) async fn feed(
     };
     let (head, written) = context.door.feed(asker, &feed).await.map_err(|error| {
         let mut problem = failed(&error);
-        // It may be another record that was denied: that of an issuer, which nothing tells us of.
-        problem.retried |= problem.reason == Reason::PolicyDenied;
+        // It may be another record that was denied or is not there yet: that of an issuer.
+        problem.retried |= matches!(problem.reason, Reason::PolicyDenied | Reason::PathNotFound | Reason::KeyMissing);
         problem
     })?;
     if written {
