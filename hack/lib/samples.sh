@@ -21,9 +21,10 @@ samples_record() {
   [ "$status" = 4 ] || die "cannot write the record '$path': see $DIR/logs/api.log"
 }
 
-# A value sealed for this vault's key. Sealing it again makes another text of the same value, which is no new version.
+# A value sealed for this vault's key, once: sealing it again makes another text of the same value, and with it another resource.
 samples_sealed() {
   local sealed
+  ! kubectl -n shop get vaultsecret payments >/dev/null 2>&1 || return 0
   sealed=$(printf %s "only-an-example" | client seal --namespace shop --name payments --key API_TOKEN) || die "cannot seal a value: see $DIR/logs/api.log"
   sed "s/@SEALED@/$sealed/" "$SAMPLES/sealed.yaml.in" |
     kubectl apply --server-side --field-manager=aether-vault-up -f - >/dev/null || die "the sealed sample was refused: see the message above"
