@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::sleep;
 
@@ -129,11 +128,11 @@ async fn list(installation: &Installation) -> Outcome<(f64, f64)> {
         .bearer_auth(installation.token()?)
         .header("Accept", "application/x-ndjson");
     let started = Instant::now();
-    let mut body = request.send().await?.error_for_status()?.bytes_stream();
+    let mut answer = request.send().await?.error_for_status()?;
     let (mut first, mut lines) = (None, 0);
-    while let Some(chunk) = body.next().await {
+    while let Some(chunk) = answer.chunk().await? {
         first.get_or_insert(started.elapsed());
-        lines += chunk?.iter().filter(|byte| **byte == b'\n').count();
+        lines += chunk.iter().filter(|byte| **byte == b'\n').count();
     }
     let ended = started.elapsed();
     if lines != RECORDS {

@@ -74,7 +74,7 @@ pub(crate) async fn measure(installation: &Installation, objects: usize) -> Outc
         return Err(format!("{objects} VaultSecrets are Ready, but there are {secrets} Secrets").into());
     }
 
-    let mut api = installation.start_api().await?;
+    let api = installation.start_api().await?;
     say(format!("10k: {CHANGES} changes"));
     let latency = changes(installation, &client, &crowd).await?;
     let peak = cpu::peak_mib(controller.pid())?;

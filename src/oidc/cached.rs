@@ -108,6 +108,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unused_async, reason = "stands for a fetch, which is")]
     async fn fetch(count: &AtomicU32) -> Result<u32, ProviderError> {
         Ok(count.fetch_add(1, Ordering::SeqCst))
     }

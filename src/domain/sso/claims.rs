@@ -257,6 +257,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the claims are written where it is called")]
     fn profile(rules: &ClaimRules, claims: Value) -> Result<Profile, ClaimsError> {
         rules.profile(claims.as_object().unwrap())
     }

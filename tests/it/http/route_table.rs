@@ -43,12 +43,15 @@ const EVERYBODY: [Who; 7] = [
     Who::Account,
 ];
 
+/// What is somebody else's, and what each caller has of it.
+type Seen = (Foreign, Vec<(Who, Option<String>)>);
+
 /// A vault with a cluster, and what a test needs to call it as anybody.
 struct Stage {
     api: TestApi,
     cluster: EcdsaKeyPair,
     /// For calls that only look, which see nothing of each other: somebody else, and everybody's tokens.
-    seen: Option<(Foreign, Vec<(Who, Option<String>)>)>,
+    seen: Option<Seen>,
 }
 
 /// Somebody else, with one of everything that a route may name.

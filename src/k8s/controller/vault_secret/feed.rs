@@ -80,7 +80,10 @@ pub(super) async fn feed(
     let (head, written) = context.door.feed(asker, &feed).await.map_err(|error| {
         let mut problem = failed(&error);
         // It may be another record that was denied or is not there yet: that of an issuer.
-        problem.retried |= matches!(problem.reason, Reason::PolicyDenied | Reason::PathNotFound | Reason::KeyMissing);
+        problem.retried |= matches!(
+            problem.reason,
+            Reason::PolicyDenied | Reason::PathNotFound | Reason::KeyMissing
+        );
         problem
     })?;
     if written {
