@@ -32,11 +32,23 @@ pub(crate) fn family_seconds(pid: u32) -> Outcome<f64> {
 
 /// The most memory that a process ever had resident, in MiB.
 pub(crate) fn peak_mib(pid: u32) -> Outcome<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+/// The memory that a process has resident, pages of its program's file included, in MiB.
+pub(crate) fn resident_mib(pid: u32) -> Outcome<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+/// The resident memory that is no file's, in MiB.
+pub(crate) fn anonymous_mib(pid: u32) -> Outcome<f64> {
+    status_mib(pid, "RssAnon:")
+}
+
+fn status_mib(pid: u32, field: &str) -> Outcome<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .ok_or("no VmHWM in /proc/PID/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let line = line.ok_or_else(|| format!("no {field} in /proc/PID/status"))?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib / 1024.0)
 }

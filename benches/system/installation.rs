@@ -19,7 +19,7 @@ const DATABASE: &str = "aether_vault";
 
 /// Where everything is.
 pub(crate) struct Installation {
-    /// Its folder: `config.yaml`, `ports`, `token`, `postgres/`, `logs/`, `run/`.
+    /// Its folder: `config.yaml`, `ports`, `token`, `postgres/`, `logs/`, `run/`, `image.tar`.
     pub(crate) dir: PathBuf,
     binary: PathBuf,
     http: reqwest::Client,
@@ -182,7 +182,7 @@ impl Installation {
                 )
                 .into());
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

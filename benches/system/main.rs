@@ -12,6 +12,7 @@ mod api;
 mod connections;
 mod cpu;
 mod floor;
+mod footprint;
 mod installation;
 mod lists;
 mod load;
@@ -45,7 +46,7 @@ struct Arguments {
     /// Figures whose names begin so, by comma; all of them without it.
     #[arg(long, value_delimiter = ',', default_value = "")]
     only: Vec<String>,
-    /// Print what the chosen figures need: cluster, postgres, vault.
+    /// Print what the chosen figures need: cluster, image, postgres, vault.
     #[arg(long)]
     needs: bool,
     /// The folder of the installation, as `hack/bench` makes it.
@@ -81,10 +82,17 @@ enum Group {
     Sync,
     Scale,
     TenThousand,
+    Image,
+    ApiFootprint,
+    ControllerFootprint,
 }
 
 impl Group {
-    const ALL: [Self; 10] = [
+    /// In the order in which they are measured: the footprint while the vault is empty.
+    const ALL: [Self; 13] = [
+        Self::Image,
+        Self::ApiFootprint,
+        Self::ControllerFootprint,
         Self::FloorAxum,
         Self::FloorPostgres,
         Self::Api,
@@ -109,6 +117,9 @@ impl Group {
             Self::Sync => sync::FIGURES,
             Self::Scale => scale::FIGURES,
             Self::TenThousand => ten_thousand::FIGURES,
+            Self::Image => footprint::IMAGE_FIGURES,
+            Self::ApiFootprint => footprint::API_FIGURES,
+            Self::ControllerFootprint => footprint::CONTROLLER_FIGURES,
         }
     }
 
@@ -117,8 +128,13 @@ impl Group {
         match self {
             Self::FloorAxum => &[],
             Self::FloorPostgres => &["postgres"],
-            Self::Api | Self::Loads | Self::Connections | Self::Lists | Self::Storm => &["postgres", "vault"],
-            Self::Sync | Self::Scale | Self::TenThousand => &["cluster", "postgres", "vault"],
+            Self::Image => &["image"],
+            Self::Api | Self::Loads | Self::Connections | Self::Lists | Self::Storm | Self::ApiFootprint => {
+                &["postgres", "vault"]
+            }
+            Self::Sync | Self::Scale | Self::TenThousand | Self::ControllerFootprint => {
+                &["cluster", "postgres", "vault"]
+            }
         }
     }
 }
@@ -197,6 +213,9 @@ async fn run(arguments: Arguments) -> Outcome<()> {
             Group::Sync => sync::measure(&installation, &choice).await,
             Group::Scale => scale::measure(&installation, arguments.scale_objects).await,
             Group::TenThousand => ten_thousand::measure(&installation, arguments.crowd_objects).await,
+            Group::Image => footprint::image(&installation).await,
+            Group::ApiFootprint => footprint::api(&installation, &choice).await,
+            Group::ControllerFootprint => footprint::controller(&installation).await,
         };
         match figures {
             Ok(figures) => print(figures, &choice, load1)?,
