@@ -179,6 +179,70 @@ async fn a_leader_that_was_stopped_past_its_lease_puts_nothing_old_over_what_is_
     second.stop().await;
 }
 
+/// As SIGSTOP does it to a leader that has asked the vault and is about to read the Secret: the resourceVersion that it reads after the pause is
+/// that of another leader's work. A Lease of its own lets the second one lead at the same time.
+#[tokio::test]
+async fn a_leader_that_was_stopped_with_old_values_in_hand_drops_them() {
+    let mut stage = Stage::without_controller().await;
+    let middle = Middle::new();
+    stage
+        .start_with(middle.client(&stage.cluster.client), stage.settings())
+        .await;
+    synced(&stage).await;
+    // One is changed in the vault, the other in its spec.
+    let change = async |to: &str| {
+        stage.write(&stage.own("s0"), &[("k", to)]).await;
+        let spec = json!({ "data": [{ "key": "k", "template": to }] });
+        stage
+            .cluster
+            .change_vault_secret(&stage.shop, "s1", spec)
+            .await
+            .unwrap();
+    };
+    let held = async |to: &str| {
+        let zero = stage.cluster.holds(&stage.shop, "s0", &[("k", to)]).await;
+        let one = stage.cluster.holds(&stage.shop, "s1", &[("k", to)]).await;
+        [zero, one].map(|secret| secret.metadata.resource_version.unwrap())
+    };
+    let already = middle.count(&Method::GET, "/secrets/");
+    let reads = |many: usize| {
+        let middle = middle.clone();
+        eventually("the old leader reads the Secrets", move || {
+            let seen = middle.count(&Method::GET, "/secrets/") - already;
+            async move {
+                if seen >= many {
+                    Ok(())
+                } else {
+                    Err(format!("{seen} reads"))
+                }
+            }
+        })
+    };
+    middle.close();
+    middle.rule(|seen| match seen.path.contains("/secrets/") {
+        true => Fate::Waits,
+        false => Fate::Passes,
+    });
+    change("two").await;
+    reads(2).await;
+    let mut settings = stage.settings();
+    settings.identity = "second".to_owned();
+    settings.lease_name = "second".to_owned();
+    let second = stage.controller_with(stage.cluster.client.clone(), settings).await;
+    change("three").await;
+    let three = held("three").await;
+    second.stop().await;
+    middle.open();
+    // Each looks again.
+    reads(4).await;
+    change("four").await;
+    let four = held("four").await;
+    for (name, (three, four)) in ["s0", "s1"].into_iter().zip(three.iter().zip(four)) {
+        let moves = stage.cluster.moves(&stage.shop, name, three, &four).await;
+        assert_eq!(moves, [four], "{name}: what was old was put over what is new");
+    }
+}
+
 async fn follows_but(stage: &Stage, before: &BTreeMap<String, String>) {
     let (mut after, mut before) = (versions(stage).await, before.clone());
     assert_ne!(after.remove("s0"), before.remove("s0"));

@@ -2,12 +2,14 @@
 
 mod crd_validation;
 mod drift;
+mod failover;
 mod faults;
 mod leadership;
 mod matrix;
 mod namespaced_roles;
 mod outage;
 mod ownership;
+mod paused_leader;
 mod policy;
 mod requests;
 mod restarts;

@@ -5,9 +5,10 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use aether_vault::k8s::crd::{self, VaultPolicy, VaultSecret};
+use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::core::{DynamicObject, NamespaceResourceScope, ObjectMeta};
 use kube::{Api, Client, Config, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -225,6 +226,22 @@ impl TestCluster {
             }
         })
         .await
+    }
+
+    /// Every resourceVersion that a Secret had since one, up to another that it has now.
+    pub async fn moves(&self, namespace: &str, name: &str, since: &str, last: &str) -> Vec<String> {
+        let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+        let watch = self.secrets(namespace).watch(&params, since).await.unwrap();
+        let mut watch = std::pin::pin!(watch);
+        let mut moves = Vec::new();
+        while moves.last().is_none_or(|version| version != last) {
+            match watch.try_next().await.unwrap() {
+                Some(WatchEvent::Modified(secret)) => moves.push(secret.metadata.resource_version.unwrap()),
+                Some(_) => panic!("the Secret was deleted, or made anew"),
+                None => panic!("the watch ended after {moves:?}"),
+            }
+        }
+        moves
     }
 
     /// Waits until a Secret is gone.

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod controller;
 pub mod database;
 pub mod faults;
+pub mod forwarder;
 pub mod passkey;
 #[allow(dead_code, reason = "test programs of their own use the rest of it")]
 pub mod process;

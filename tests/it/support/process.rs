@@ -240,13 +240,28 @@ impl Process {
         child.wait().unwrap();
     }
 
+    /// SIGSTOP: it stands still, and keeps its connections.
+    pub fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on as if nothing had been.
+    pub fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let child = self
+            .child
+            .as_ref()
+            .unwrap_or_else(|| panic!("{} does not run", self.name));
+        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+    }
+
     /// SIGTERM, and the drain. Panics unless the process ends well.
     pub async fn stop(&mut self) {
-        let mut child = self
-            .child
-            .take()
-            .unwrap_or_else(|| panic!("{} does not run", self.name));
-        rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
+        let mut child = self.child.take().unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = child.try_wait().unwrap() {

@@ -61,6 +61,22 @@ impl OwnPostgres {
         self.hack(&["start"]);
     }
 
+    /// A standby that follows it, as a copy of its own.
+    pub fn standby(&self) -> Self {
+        let standby = Self {
+            folder: passable_folder(),
+            clock_ahead: None,
+        };
+        let primary = self.folder.path().join("postgres");
+        standby.hack(&["standby", primary.to_str().unwrap()]);
+        standby
+    }
+
+    /// Makes a standby the server that takes writes.
+    pub fn promote(&self) {
+        self.hack(&["promote"]);
+    }
+
     /// The data folder: tables, WAL.
     pub fn data_folder(&self) -> PathBuf {
         let state = std::fs::read_to_string(self.folder.path().join("postgres/state")).unwrap();

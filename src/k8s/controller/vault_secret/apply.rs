@@ -5,6 +5,7 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 use tracing::{info, warn};
 
+use super::fence::Basis;
 use super::ownership::{Claim, Claimant};
 use super::problem::{Problem, Reason};
 use super::reconcile::{deletes, remember};
@@ -61,10 +62,11 @@ pub(in crate::k8s::controller) struct Applied {
 /// The Secret is somebody else's, or the API server refuses.
 pub(in crate::k8s::controller) async fn apply(
     context: &Context,
-    object: &VaultSecret,
+    basis: &Basis<'_>,
     wanted: &Wanted,
     row: Option<&SyncRow>,
 ) -> Result<Applied, Problem> {
+    let object = basis.object;
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &wanted.target.namespace);
     let uid = object.uid().unwrap_or_default();
     let name = object.name_any();
@@ -95,6 +97,13 @@ pub(in crate::k8s::controller) async fn apply(
         missing = false;
         let step = secret::decide(wanted, &claimant, live.as_ref().map(|live| &live.0))
             .map_err(|refusal| refused(refusal, wanted))?;
+        let found = live
+            .as_ref()
+            .and_then(|live| live.0.metadata.resource_version.as_deref());
+        let as_remembered = found == same_name.map(|row| row.secret_resource_version.as_str());
+        if !as_remembered && !matches!(step, Step::Nothing) {
+            basis.confirm(context).await?;
+        }
         let written = match step {
             Step::Nothing => Ok((
                 live.as_ref().map(|live| identity(&live.0)).unwrap_or_default(),

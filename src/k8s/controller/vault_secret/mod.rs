@@ -2,6 +2,7 @@
 
 mod apply;
 pub(super) mod feed;
+mod fence;
 pub(super) mod ownership;
 pub(super) mod plan;
 mod problem;

@@ -10,6 +10,7 @@ use tracing::{debug, error, warn};
 
 use super::apply::{self, Done};
 use super::feed;
+use super::fence::Basis;
 use super::plan::{self, Plan};
 use super::problem::{Problem, Reason};
 use super::secret::{Data, Wanted, canonical, content};
@@ -252,7 +253,7 @@ fn present(reference: &RecordRef, inspection: Inspection) -> Result<RecordHead, 
     }
 }
 
-async fn inspect(context: &Context, asker: &Asker, refs: &[RecordRef]) -> Result<Vec<Inspection>, Problem> {
+pub(super) async fn inspect(context: &Context, asker: &Asker, refs: &[RecordRef]) -> Result<Vec<Inspection>, Problem> {
     let asks = [(asker.clone(), refs.to_vec())];
     let answers = context.door.inspect(&asks).await.map_err(|error| unavailable(&error))?;
     let answer = answers.into_iter().next();
@@ -293,7 +294,13 @@ async fn write(
             row.secret_resource_version.clone(),
         ),
         None => {
-            let applied = apply::apply(context, object, &wanted, row).await?;
+            let basis = Basis {
+                object,
+                asker,
+                refs: &plan.refs,
+                heads: &heads,
+            };
+            let applied = apply::apply(context, &basis, &wanted, row).await?;
             (applied.done, applied.uid, applied.resource_version)
         }
     };
