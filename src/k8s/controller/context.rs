@@ -15,13 +15,13 @@ use super::index::Index;
 use super::key::Key;
 use super::memory::Memory;
 use super::namespaces::{Namespaces, Seen};
+use super::own_status::OwnStatus;
 use super::queue::Queue;
 use super::restart::{Restarts, Told};
 use super::vault_secret::ownership::OWNER_UID;
 use super::watch::Cache;
 use crate::domain::path::RecordPath;
 use crate::domain::sync::outage::{Outage, OutageNews};
-use crate::k8s::crd::vault_secret::VaultSecretStatus;
 use crate::k8s::crd::{VaultPolicy, VaultSecret};
 use crate::k8s::metrics::ControllerMetrics;
 use crate::k8s::settings::ControllerSettings;
@@ -78,13 +78,6 @@ pub(super) struct Known {
     pub(super) inspections: Vec<Inspection>,
 }
 
-/// What was written to `.status` last, until the watch tells the same: the watch lags behind our own writes.
-#[derive(Clone)]
-pub(super) struct Written {
-    pub(super) status: VaultSecretStatus,
-    pub(super) resource_version: String,
-}
-
 /// What is remembered of a `VaultSecret` for the length of a term.
 #[derive(Default, Clone)]
 pub(super) struct Notes {
@@ -92,8 +85,8 @@ pub(super) struct Notes {
     pub(super) known: Option<Known>,
     /// Failures in a row.
     pub(super) failures: u32,
-    /// The status that was written and not seen yet.
-    pub(super) written: Option<Written>,
+    /// The status that was written and not told by the watch yet.
+    pub(super) own_status: OwnStatus,
     /// What became of the workloads that use the Secret, if that was looked at.
     pub(super) restarts: Option<Told>,
     /// Somebody asked to compare with the Secret itself.

@@ -24,6 +24,7 @@ mod key;
 mod lease;
 mod memory;
 mod namespaces;
+mod own_status;
 mod publish;
 mod queue;
 mod reaper;

@@ -313,14 +313,11 @@ impl VaultSecretDesk<'_> {
             context.notes.remove(before.uid());
             context.gone.notify_one();
         }
-        context.notes.change(object.uid(), |notes| {
-            let seen = |written: &super::context::Written| {
-                Some(&written.resource_version) == object.meta().resource_version.as_ref()
-            };
-            if notes.written.as_ref().is_some_and(seen) {
-                notes.written = None;
-            }
-        });
+        if let Some(resource_version) = &object.meta().resource_version {
+            context
+                .notes
+                .change(object.uid(), |notes| notes.own_status.told(resource_version));
+        }
         self.index(key, object);
         let same = before.is_some_and(|before| {
             !newcomer

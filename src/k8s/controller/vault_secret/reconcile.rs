@@ -544,8 +544,9 @@ async fn finish(
     let standing = context
         .notes
         .get(&uid)
-        .written
-        .map(|written| written.status)
+        .own_status
+        .unseen()
+        .map(|written| written.status.clone())
         .or_else(|| object.status.clone());
     let next = status::status(
         outcome,
@@ -632,7 +633,8 @@ async fn malformed(context: &Context, key: &Key, meta: &kube::core::ObjectMeta) 
     let told = context
         .notes
         .get(&uid)
-        .written
+        .own_status
+        .unseen()
         .is_some_and(|written| status::says_the_same(&written.status, &next));
     if told {
         return Reason::InvalidSpec.as_str();

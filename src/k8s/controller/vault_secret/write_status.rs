@@ -7,8 +7,9 @@ use serde_json::json;
 use tracing::{debug, warn};
 
 use super::secret::FIELD_MANAGER;
-use crate::k8s::controller::context::{Context, Written};
+use crate::k8s::controller::context::Context;
 use crate::k8s::controller::key::Key;
+use crate::k8s::controller::own_status::Written;
 use crate::k8s::crd::vault_secret::VaultSecretStatus;
 use crate::k8s::crd::{GROUP, VERSION, VaultSecret};
 
@@ -35,10 +36,15 @@ pub(super) async fn patch(
     status: VaultSecretStatus,
 ) -> Result<(), &'static str> {
     let uid = meta.uid.clone().unwrap_or_default();
-    let written = context.notes.get(&uid).written;
-    let resource_version = written
-        .map(|written| written.resource_version)
-        .or_else(|| meta.resource_version.clone());
+    let unseen = context.notes.change(&uid, |notes| {
+        let unseen = notes
+            .own_status
+            .unseen()
+            .map(|written| written.resource_version.clone());
+        notes.own_status.begin();
+        unseen
+    });
+    let resource_version = unseen.or_else(|| meta.resource_version.clone());
     let api: Api<kube::core::PartialObjectMeta<VaultSecret>> = Api::namespaced(context.client.clone(), &key.namespace);
     let body = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
@@ -56,23 +62,23 @@ pub(super) async fn patch(
     {
         Ok(object) => {
             let resource_version = object.metadata.resource_version.unwrap_or_default();
-            context.notes.change(&uid, |notes| {
-                notes.written = Some(Written {
-                    status,
-                    resource_version,
-                });
-            });
+            let written = Written {
+                status,
+                resource_version,
+            };
+            context.notes.change(&uid, |notes| notes.own_status.answered(written));
             Ok(())
         }
         Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
         Err(kube::Error::Api(answer)) if answer.code == 409 => {
             // Somebody changed the object meanwhile: look at what the watch tells then.
             debug!(object = %key, "the status was not written over a newer object");
-            context.notes.change(&uid, |notes| notes.written = None);
+            context.notes.change(&uid, |notes| notes.own_status.overtaken());
             Err("StatusConflict")
         }
         Err(error) => {
             warn!(object = %key, %error, "the status could not be written");
+            context.notes.change(&uid, |notes| notes.own_status.unanswered());
             Err("ClusterUnavailable")
         }
     }
