@@ -12,7 +12,7 @@ use crate::support::database::TestDatabase;
 use crate::support::vault::{TestVault, path, record};
 
 /// Waits for a path to arrive; fails after a time that only a defect takes.
-async fn arrives(door: &LocalDoor, name: &str) -> Changes {
+pub(super) async fn arrives(door: &LocalDoor, name: &str) -> Changes {
     let wait = async {
         loop {
             let changes = door.changes().await.unwrap();

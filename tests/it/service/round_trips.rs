@@ -1,7 +1,10 @@
 //! How often Postgres is asked: counted on the wire.
 
 use aether_vault::domain::record::{Expect, Metadata, Retention};
+use aether_vault::service::LocalDoor;
+use aether_vault::service::door::VaultDoor as _;
 
+use super::feed::arrives;
 use crate::support::database::TestDatabase;
 use crate::support::vault::{TestVault, path, record};
 use crate::support::wire::Wire;
@@ -19,11 +22,16 @@ async fn reads_and_writes_take_one_round_trip() {
     let admin = process.admin().await;
     let records = process.vault.records();
     let a = path("shared/a");
+    let door = LocalDoor::register(process.vault.clone(), "k8s", "uid-1")
+        .await
+        .unwrap();
+    door.changes().await.unwrap();
     // The first write makes the root and its keys.
     records
         .write(&admin, &a, &record(&[("n", "1")]), Expect::Any)
         .await
         .unwrap();
+    arrives(&door, "shared/a").await;
     let metadata = Metadata {
         retention: Retention {
             max_versions: Some(2),
@@ -33,6 +41,8 @@ async fn reads_and_writes_take_one_round_trip() {
         ..Metadata::default()
     };
     records.describe(&admin, &a, &metadata).await.unwrap();
+    // The news of it takes the record out of the cache.
+    arrives(&door, "shared/a").await;
     records.read(&admin, &a, None).await.unwrap();
 
     // Whatever upkeep did at the start has been done by now, or belongs to it.
@@ -101,13 +111,46 @@ async fn a_batch_of_reads_takes_one_round_trip_to_fetch_and_one_to_confirm() {
         assert_eq!(sent.iter().filter(|sql| is_audit(sql)).count(), 1, "{sent:#?}");
         assert_eq!(sent.len(), 1 + fetches, "{sent:#?}");
     }
-    assert_eq!(
-        database
-            .count("SELECT count(*) FROM audit_entries WHERE action = 'record.read' AND decision = 'allow'")
-            .await,
-        201
-    );
+    assert_eq!(database.count(READS).await, 201);
 }
+
+/// While batches are being committed the next ones fill: 1,000 reads at once are four statements of at most 256 rows, not a thousand.
+#[tokio::test]
+async fn a_thousand_reads_at_once_share_their_commits() {
+    let mut database = TestDatabase::new().await;
+    let wire = Wire::to(&database.runtime_dsn).await;
+    database.runtime_dsn = wire.dsn(&database.runtime_dsn);
+    let process = TestVault::open(&database).await;
+    let admin = process.admin().await;
+    let records = process.vault.records();
+    let a = path("shared/a");
+    records
+        .write(&admin, &a, &record(&[("n", "1")]), Expect::Any)
+        .await
+        .unwrap();
+    records.read(&admin, &a, None).await.unwrap();
+    wire.take();
+    let before = database.count(READS).await;
+
+    let mut reads: Vec<_> = (0..1000).map(|_| Box::pin(records.read(&admin, &a, None))).collect();
+    // All are asked for before the runtime gets to run anything else, and so before anything is committed.
+    let waiting = tokio::task::unconstrained(async {
+        for read in &mut reads {
+            assert!(
+                futures::poll!(read).is_pending(),
+                "a read answers before its entry is committed"
+            );
+        }
+    });
+    waiting.await;
+    let answers = futures::future::join_all(reads).await;
+    assert!(answers.iter().all(Result::is_ok));
+    let sent = mine(&wire);
+    assert_eq!(sent.len(), 1000_usize.div_ceil(256), "{sent:#?}");
+    assert_eq!(database.count(READS).await - before, 1000);
+}
+
+const READS: &str = "SELECT count(*) FROM audit_entries WHERE action = 'record.read' AND decision = 'allow'";
 
 /// What the operation sent: what jobs and other background work of the process sent aside.
 fn mine(wire: &Wire) -> Vec<String> {
