@@ -3,6 +3,7 @@
 //! The processes log everything they can, and the Postgres of the test's own logs every statement with its parameters.
 
 mod needle;
+mod people;
 mod places;
 mod requests;
 mod resources;
@@ -71,12 +72,18 @@ async fn r24_secrets_are_nowhere_and_identifiers_only_in_their_columns() {
     requests::fail_to_authenticate(&nobody, admin.token(), &mut sent).await;
     requests::send_malformed(&admin, &mut sent).await;
     requests::send_garbage(&nobody, &mut sent).await;
+    people::live_a_day(&admin, &nobody, &mut sent).await;
+    let sealing_key = people::sealing_key(&nobody).await;
     resources::apply_all(&mut cluster, &admin, &namespace, &mut sent.secrets).await;
+    resources::apply_sources(&mut cluster, &sealing_key, &mut sent.secrets).await;
     cluster.settle().await;
     let by_hand = Needle::new("value put into a Secret by hand");
     cluster.damage("synced", by_hand.text()).await;
     sent.secrets.push(by_hand);
     sent.secrets.push(generated(&cluster.secret("generated").await));
+    for name in ["sealed", "imported"] {
+        assert!(cluster.secret(name).await["data"]["value"].is_string(), "{name}");
+    }
 
     let mut places = Places::default();
     places.add("metrics of the API", installation.metrics(&api).await);

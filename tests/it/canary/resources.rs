@@ -1,5 +1,7 @@
 //! Canaries through the cluster's door: values that are synced, templates that fail, Secrets that others own.
 
+use aether_vault::crypto::sealing::seal;
+use aether_vault::domain::sealed::{SealedFor, SealingPublicKey};
 use aether_vault::k8s::crd::{ConditionStatus, VaultSecret};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
@@ -178,4 +180,44 @@ pub async fn apply_all(resources: &mut Resources, admin: &Client, namespace: &st
         let path = format!("k8s/{namespace}/{name}");
         admin.write(&path, &json!({"value": synced})).await.ok();
     }
+}
+
+/// Values that come into the vault by a resource: sealed ones, one of them for somebody else, and imported ones.
+pub async fn apply_sources(resources: &mut Resources, sealing_key: &SealingPublicKey, secrets: &mut Vec<Needle>) {
+    let (plain, misplaced, imported) = (
+        Needle::new("sealed value"),
+        Needle::new("value that is sealed for another name"),
+        Needle::new("imported value"),
+    );
+    let sealed = |value: &Needle| {
+        let target = SealedFor {
+            cluster: "k8s",
+            namespace: &resources.namespace,
+            name: "sealed",
+            key: "value",
+        };
+        seal(sealing_key, &target, value.text().as_bytes()).unwrap().to_string()
+    };
+    let source = |value: String| json!({"source": {"sealed": {"keys": {"value": value}}}});
+    let (good, bad) = (source(sealed(&plain)), source(sealed(&misplaced)));
+    resources.apply("sealed", good, "").await;
+    resources.apply("missealed", bad, "SealedValueInvalid").await;
+
+    let legacy = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "legacy"}, "stringData": {"value": imported.text()},
+    });
+    let legacy = serde_json::from_value(legacy).unwrap();
+    resources
+        .api::<Secret>()
+        .create(&PostParams::default(), &legacy)
+        .await
+        .unwrap();
+    resources
+        .apply(
+            "imported",
+            json!({"source": {"importFrom": {"secretName": "legacy"}}}),
+            "",
+        )
+        .await;
+    secrets.extend([plain, misplaced, imported]);
 }
