@@ -19,6 +19,7 @@ mod midnight;
 mod poison;
 mod random;
 mod resources;
+mod sealed;
 #[path = "../it/support/separate.rs"]
 #[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
@@ -120,6 +121,7 @@ async fn run(kills: Vec<Part>, mut random: Random, passed: Arc<AtomicUsize>) {
         passed.fetch_add(1, Ordering::SeqCst);
     }
     midnight::check(&world.superuser).await;
+    sealed::check(&world.installation, &world.superuser).await;
 }
 
 /// A whole vault: two processes on a Postgres and a cluster that nobody else uses. Fields drop in this order.
