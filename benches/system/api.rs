@@ -5,7 +5,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use crate::installation::Installation;
 use crate::load::{self, RECORDS};
 use crate::report::Figure;
-use crate::{Choice, Outcome, cpu, paced};
+use crate::{Choice, Outcome, cpu, paced, statements};
 
 pub(crate) const FIGURES: &[&str] = &[
     "read_rps",
@@ -30,9 +30,6 @@ pub(crate) const FIGURES: &[&str] = &[
     "read_four_fifths_p99_ms",
 ];
 
-/// The statements of the product that stand behind these figures, by the histograms of its own metrics.
-const QUERIES: [&str; 2] = ["aether_vault_audit_commit_seconds", "aether_vault_store_write_seconds"];
-
 /// Measures reads, writes, or both.
 pub(crate) async fn measure(installation: &Installation, choice: &Choice) -> Outcome<Vec<Figure>> {
     let both = choice.has_any(&["api_peak_mib", "db_query_mean_ms"]);
@@ -42,6 +39,7 @@ pub(crate) async fn measure(installation: &Installation, choice: &Choice) -> Out
             .any(|figure| figure.starts_with(start) && choice.has(figure))
     };
     let api = installation.start_api().await?;
+    statements::forget(installation).await?;
     let mut figures = Vec::new();
     if both || begins("read_") {
         write_records(installation).await?;
@@ -71,7 +69,7 @@ pub(crate) async fn measure(installation: &Installation, choice: &Choice) -> Out
         ]);
     }
     figures.push(Figure::new("api_peak_mib", cpu::peak_mib(api.pid())?, "MiB", 1).with("aim", 100));
-    figures.push(query_mean(installation).await?);
+    figures.push(statements::mean(installation).await?);
     api.stop().await?;
     Ok(figures)
 }
@@ -91,29 +89,4 @@ pub(crate) async fn write_records(installation: &Installation) -> Outcome<()> {
         return Err("a record does not hold what was written".into());
     }
     Ok(())
-}
-
-/// The mean time of the product's own statements since its start, from its histograms.
-async fn query_mean(installation: &Installation) -> Outcome<Figure> {
-    let (mut seconds, mut count) = (0.0, 0.0);
-    let mut means = Vec::new();
-    for query in QUERIES {
-        let sum = installation.metric("api-metrics", &format!("{query}_sum")).await?;
-        let times = installation.metric("api-metrics", &format!("{query}_count")).await?;
-        means.push((query, sum * 1e3 / times.max(1.0)));
-        seconds += sum;
-        count += times;
-    }
-    if count == 0.0 {
-        return Err("the API's metrics count no statement".into());
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a counter: whole, and never negative"
-    )]
-    let figure = Figure::new("db_query_mean_ms", seconds * 1e3 / count, "ms", count as u64);
-    Ok(means
-        .into_iter()
-        .fold(figure, |figure, (query, mean)| figure.with_number(query, mean)))
 }

@@ -23,6 +23,7 @@ mod process;
 mod report;
 mod requests;
 mod scale;
+mod statements;
 mod storm;
 mod sync;
 mod table;

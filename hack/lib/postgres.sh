@@ -138,7 +138,7 @@ postgres_launch() {
     -c listen_addresses=127.0.0.1 -c port="$(port_of "$DIR/ports" postgres)" -c unix_socket_directories="$SOCKETS" \
     -c fsync=on -c synchronous_commit=on -c full_page_writes=on \
     -c max_connections=200 -c shared_buffers=256MB -c min_wal_size=64MB -c max_wal_size=512MB \
-    -c log_timezone=UTC -c timezone=UTC) || die "Postgres ended at once: $(tail -n 1 "$DIR/log")"
+    -c shared_preload_libraries="${POSTGRES_PRELOAD:-}" -c log_timezone=UTC -c timezone=UTC) || die "Postgres ended at once: $(tail -n 1 "$DIR/log")"
   wait_until 60 ready_or_dead
   process_alive "$(postgres_pid_file)" || die "Postgres ended: $(grep -E 'FATAL|PANIC' "$DIR/log" | tail -n 1) (all of it in $DIR/log)"
   postgres_ready || die "Postgres does not answer after 60s: see $DIR/log"
