@@ -1,5 +1,5 @@
 //! Passkeys (Web Authentication level 3): challenges for browsers, and the verification of what comes back. Called by `service`, which
-//! keeps the state of a ceremony in the database; that state never leaves this side. Why this is written here: `docs/adr/0005`.
+//! keeps the state of a ceremony in the database; that state never leaves this side. Why this is written here: `docs/adr/0012`.
 //!
 //! User verification is always required: a passkey stands for two factors, what one has and what one knows or is. Attestation is neither
 //! asked for nor looked at: which make an authenticator is of decides nothing here.
