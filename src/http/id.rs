@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::problem::Problem;
+use crate::service::auth::Owner;
 use crate::service::error::Reason;
 
 /// The identifiers of an address, by their names in the route.
@@ -32,6 +33,18 @@ impl FromRequestParts<Api> for Ids {
                 "the address holds no identifier where one belongs; identifiers are UUIDs, as lists give them",
             )),
         }
+    }
+}
+
+/// Whose things an address is about: at `…/users/{id}/…` that user's, at `…/me/…`, which has no place of that name, the caller's own.
+pub(super) struct Whose(pub(super) Owner);
+
+impl FromRequestParts<Api> for Whose {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Ids(ids) = Ids::from_request_parts(parts, api).await?;
+        Ok(Self(ids.get("id").copied().map_or(Owner::Caller, Owner::User)))
     }
 }
 

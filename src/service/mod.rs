@@ -11,6 +11,7 @@ pub mod door;
 pub mod error;
 mod failure;
 mod feed;
+mod held;
 pub mod identity_provider;
 mod jobs;
 mod keys;

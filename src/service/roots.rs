@@ -1,11 +1,10 @@
 //! Administering roots: how much they may hold, the end of their keys, and what prefixes ask of the records below. By role, never by policy.
 
 use super::Vault;
-use super::audit::Verdict;
 use super::context::OpContext;
 use super::error::{Error, Reason, Result};
 use super::failure::store_failed;
-use crate::domain::audit::{Action, AuditEntry};
+use crate::domain::audit::Action;
 use crate::domain::change::ChangeKind;
 use crate::domain::limits::MAX_PATH_SETTINGS;
 use crate::domain::path::PathPrefix;
@@ -47,7 +46,7 @@ impl<'v> Roots<'v> {
         let mut items = quotas::roots(&self.vault.pool, after.unwrap_or_default(), i64::from(limit) + 1)
             .await
             .map_err(store_failed)?;
-        self.looked(ctx, ctx.entry(Action::RootList, "roots")).await?;
+        self.vault.looked(ctx, ctx.entry(Action::RootList, "roots")).await?;
         let more = items.len() > limit as usize;
         items.truncate(limit as usize);
         let next = items.last().filter(|_| more).map(|root| root.path.clone());
@@ -120,7 +119,8 @@ impl<'v> Roots<'v> {
     pub async fn path_settings(&self, ctx: &OpContext) -> Result<Vec<PathSettingRow>> {
         ctx.auditor()?;
         let rows = path_settings::all(&self.vault.pool).await.map_err(store_failed)?;
-        self.looked(ctx, ctx.entry(Action::PathSettingsRead, "path-settings"))
+        self.vault
+            .looked(ctx, ctx.entry(Action::PathSettingsRead, "path-settings"))
             .await?;
         Ok(rows)
     }
@@ -163,16 +163,10 @@ impl<'v> Roots<'v> {
         self.in_force(tx, ChangeKind::Policy, prefix.as_str()).await
     }
 
-    /// A transaction in which the caller's credential is held, for administrators.
+    /// A transaction for administrators.
     async fn administer(&self, ctx: &OpContext) -> Result<Tx<'static>> {
         ctx.administrator()?;
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        if audit::hold(&mut tx, ctx.bearer()).await.map_err(store_failed)? {
-            return Ok(tx);
-        }
-        drop(tx);
-        self.vault.auth().still_in_force(ctx).await?;
-        Err(changed_meanwhile())
+        self.vault.begin_held(ctx).await
     }
 
     /// Commits what decisions rest on: every process decides anew.
@@ -184,20 +178,6 @@ impl<'v> Roots<'v> {
         self.vault.authority.refresh().await?;
         Ok(())
     }
-
-    async fn looked(&self, ctx: &OpContext, entry: AuditEntry) -> Result<()> {
-        match self.vault.audit.commit(entry, ctx.confirm()).await? {
-            Verdict::Confirmed => Ok(()),
-            Verdict::Stale => {
-                self.vault.auth().still_in_force(ctx).await?;
-                Err(changed_meanwhile())
-            }
-        }
-    }
-}
-
-fn changed_meanwhile() -> Error {
-    Error::new(Reason::Busy, "your rights changed a moment ago; send the request again")
 }
 
 fn no_such_root() -> Error {

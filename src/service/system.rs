@@ -7,7 +7,6 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Vault;
-use super::audit::Verdict;
 use super::context::OpContext;
 use super::error::{Error, Reason, Result};
 use super::failure::store_failed;
@@ -161,12 +160,7 @@ impl<'v> System<'v> {
                 .set(known, value)
                 .map_err(|problem| Error::new(Reason::InvalidRequest, problem))?;
         }
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        if !audit::hold(&mut tx, ctx.bearer()).await.map_err(store_failed)? {
-            drop(tx);
-            self.vault.auth().still_in_force(ctx).await?;
-            return Err(changed_meanwhile());
-        }
+        let mut tx = self.vault.begin_held(ctx).await?;
         let value = wanted.get(known);
         match value.is_null() {
             false if wanted != RuntimeConfig::default() => system_config::set(&mut tx, key, &value).await,
@@ -194,13 +188,8 @@ impl<'v> System<'v> {
                 Some(refusal),
             ),
         };
-        match self.vault.audit.commit(outcome, ctx.confirm()).await? {
-            Verdict::Confirmed => refusal.map_or(Ok(()), Err),
-            Verdict::Stale => {
-                self.vault.auth().still_in_force(ctx).await?;
-                Err(changed_meanwhile())
-            }
-        }
+        self.vault.looked(ctx, outcome).await?;
+        refusal.map_or(Ok(()), Err)
     }
 }
 
@@ -235,8 +224,4 @@ impl Vault {
         *self.config.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(())
     }
-}
-
-fn changed_meanwhile() -> Error {
-    Error::new(Reason::Busy, "your rights changed a moment ago; send the request again")
 }

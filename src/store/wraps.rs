@@ -80,7 +80,7 @@ pub struct Wrap {
     pub expires_at: Timestamp,
     /// When it was used, or revoked.
     pub used_at: Option<Timestamp>,
-    /// Whether it is not past its end, and whoever made it may still act.
+    /// Whether it is not past its end, its root is in use, and whoever made it may still act.
     pub good: bool,
 }
 
@@ -93,6 +93,7 @@ pub async fn find(pool: &Pool, hash: &[u8]) -> StoreResult<Option<Wrap>> {
         r#"SELECT id, path, version, wrapped_dek, ciphertext, created_at AS "created_at: jiff_sqlx::Timestamp",
                   expires_at AS "expires_at: jiff_sqlx::Timestamp", used_at AS "used_at: jiff_sqlx::Timestamp",
                   (w.expires_at > now()
+                   AND EXISTS (SELECT FROM roots r WHERE r.id = w.root_id AND r.state = 'active')
                    AND (w.user_id IS NULL OR EXISTS (SELECT FROM users u
                         WHERE u.id = w.user_id AND u.disabled_at IS NULL AND u.deleted_at IS NULL))
                    AND (w.api_key_id IS NULL OR EXISTS (SELECT FROM api_keys k
@@ -130,7 +131,8 @@ pub async fn take(pool: &Pool, id: Uuid, bearer: Bearer, entry: &AuditEntry) -> 
                AND (w.api_key_id IS NULL OR EXISTS (SELECT FROM api_keys k
                     WHERE k.id = w.api_key_id AND k.revoked_at IS NULL AND k.expires_at > now()))
                AND ($2::uuid IS NULL OR EXISTS (SELECT FROM sessions x
-                    WHERE x.id = $2 AND x.revoked_at IS NULL AND x.expires_at > now()))
+                    WHERE x.id = $2 AND x.revoked_at IS NULL AND x.expires_at > now()
+                      AND ($19::bigint IS NULL OR x.revision = $19)))
                AND ($3::uuid IS NULL OR EXISTS (SELECT FROM api_keys k
                     WHERE k.id = $3 AND k.revision = $4 AND k.revoked_at IS NULL AND k.expires_at > now()))
              RETURNING w.path, w.version
@@ -158,6 +160,7 @@ pub async fn take(pool: &Pool, id: Uuid, bearer: Bearer, entry: &AuditEntry) -> 
         entry.user_agent,
         entry.origin_uid,
         entry.origin_generation,
+        bearer.session_revision,
     )
     .fetch_optional(pool)
     .await?;

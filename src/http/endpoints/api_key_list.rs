@@ -5,22 +5,21 @@ use axum::http::StatusCode;
 use axum::routing::get;
 
 use super::api_key_view::KeysView;
-use crate::http::id::Ids;
+use crate::http::id::Whose;
 use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
 use crate::http::{Api, Authenticated};
-use crate::service::auth::KeyOwner;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new("GET", "/api/v1/me/api-keys", Access::Session, get(own), operation()),
+        Endpoint::new("GET", "/api/v1/me/api-keys", Access::Session, get(list), operation()),
         Endpoint::new(
             "GET",
             "/api/v1/users/{id}/api-keys",
             Access::Session,
-            get(of_user),
+            get(list),
             operation(),
         ),
     ]
@@ -30,21 +29,12 @@ fn operation() -> Operation {
     Operation::new("List API keys, without their texts").answers::<KeysView>(StatusCode::OK)
 }
 
-async fn own(
+async fn list(
     Authenticated(ctx): Authenticated,
     State(api): State<Api>,
+    Whose(owner): Whose,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<axum::Json<KeysView>> {
-    let keys = api.vault().auth().api_keys(&ctx, KeyOwner::Caller).await?;
-    Ok(axum::Json(keys.into()))
-}
-
-async fn of_user(
-    Authenticated(ctx): Authenticated,
-    State(api): State<Api>,
-    ids: Ids,
-    Query(NoParameters {}): Query<NoParameters>,
-) -> Result<axum::Json<KeysView>> {
-    let keys = api.vault().auth().api_keys(&ctx, KeyOwner::User(ids.get("id"))).await?;
+    let keys = api.vault().auth().api_keys(&ctx, owner).await?;
     Ok(axum::Json(keys.into()))
 }

@@ -4,13 +4,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::delete;
 
-use crate::http::id::Ids;
+use crate::http::id::{Ids, Whose};
 use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
 use crate::http::{Api, Authenticated};
-use crate::service::auth::KeyOwner;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -18,14 +17,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "DELETE",
             "/api/v1/me/api-keys/{key}",
             Access::Session,
-            delete(own),
+            delete(revoke),
             operation(),
         ),
         Endpoint::new(
             "DELETE",
             "/api/v1/users/{id}/api-keys/{key}",
             Access::Session,
-            delete(of_user),
+            delete(revoke),
             operation(),
         ),
     ]
@@ -35,25 +34,13 @@ fn operation() -> Operation {
     Operation::new("Revoke an API key").answers_nothing()
 }
 
-async fn own(
+async fn revoke(
     Authenticated(ctx): Authenticated,
     State(api): State<Api>,
+    Whose(owner): Whose,
     ids: Ids,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<StatusCode> {
-    let auth = api.vault().auth();
-    auth.revoke_api_key(&ctx, KeyOwner::Caller, ids.get("key")).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn of_user(
-    Authenticated(ctx): Authenticated,
-    State(api): State<Api>,
-    ids: Ids,
-    Query(NoParameters {}): Query<NoParameters>,
-) -> Result<StatusCode> {
-    let auth = api.vault().auth();
-    auth.revoke_api_key(&ctx, KeyOwner::User(ids.get("id")), ids.get("key"))
-        .await?;
+    api.vault().auth().revoke_api_key(&ctx, owner, ids.get("key")).await?;
     Ok(StatusCode::NO_CONTENT)
 }

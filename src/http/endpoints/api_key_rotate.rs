@@ -7,13 +7,12 @@ use axum::routing::post;
 
 use super::api_key_view::{IssuedView, RotateForm, issued};
 use crate::http::body::Json;
-use crate::http::id::Ids;
+use crate::http::id::{Ids, Whose};
 use crate::http::openapi::Operation;
 use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
 use crate::http::{Api, Authenticated};
-use crate::service::auth::KeyOwner;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -21,14 +20,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "POST",
             "/api/v1/me/api-keys/{key}/rotate",
             Access::Session,
-            post(own),
+            post(rotate),
             operation(),
         ),
         Endpoint::new(
             "POST",
             "/api/v1/users/{id}/api-keys/{key}/rotate",
             Access::Session,
-            post(of_user),
+            post(rotate),
             operation(),
         ),
     ]
@@ -40,30 +39,16 @@ fn operation() -> Operation {
         .answers::<IssuedView<'_>>(StatusCode::CREATED)
 }
 
-async fn own(
+async fn rotate(
     Authenticated(ctx): Authenticated,
     State(api): State<Api>,
+    Whose(owner): Whose,
     ids: Ids,
     Query(NoParameters {}): Query<NoParameters>,
     Json(form): Json<RotateForm>,
 ) -> Result<Response> {
     let (overlap, end) = form.into_parts();
     let auth = api.vault().auth();
-    let key = auth
-        .rotate_api_key(&ctx, KeyOwner::Caller, ids.get("key"), overlap, end)
-        .await?;
-    Ok(issued(key))
-}
-
-async fn of_user(
-    Authenticated(ctx): Authenticated,
-    State(api): State<Api>,
-    ids: Ids,
-    Query(NoParameters {}): Query<NoParameters>,
-    Json(form): Json<RotateForm>,
-) -> Result<Response> {
-    let (overlap, end) = form.into_parts();
-    let (auth, owner) = (api.vault().auth(), KeyOwner::User(ids.get("id")));
     let key = auth.rotate_api_key(&ctx, owner, ids.get("key"), overlap, end).await?;
     Ok(issued(key))
 }

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::limits::MAX_PAGE;
-use crate::http::id::Ids;
+use crate::http::id::{Ids, Whose};
 use crate::http::openapi::Operation;
 use crate::http::problem::{Problem, Result};
 use crate::http::query::{NoParameters, Parameters, Query};
 use crate::http::routes::{Access, Endpoint};
 use crate::http::{Api, Authenticated};
-use crate::service::auth::{KeyOwner, Session};
+use crate::service::auth::Session;
 use crate::service::error::Reason;
 
 /// Items of a page unless the client says otherwise.
@@ -25,30 +25,25 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let of = |method, path, handler: MethodRouter<Api>, operation| {
         Endpoint::new(method, path, Access::Session, handler, operation)
     };
-    let list = || Operation::new("List sessions, newest first").answers::<SessionsView>(StatusCode::OK);
-    let end = || Operation::new("End a session; its tokens are refused at the very next call").answers_nothing();
+    let listing = || Operation::new("List sessions, newest first").answers::<SessionsView>(StatusCode::OK);
+    let ending = || Operation::new("End a session; its tokens are refused at the very next call").answers_nothing();
     vec![
-        of("GET", "/api/v1/me/sessions", get(own), list()),
+        of("GET", "/api/v1/me/sessions", get(list), listing()),
         of(
             "DELETE",
             "/api/v1/me/sessions",
-            delete(end_others),
+            delete(end_all),
             Operation::new("End all of one's own sessions but the one that asks").answers::<EndedView>(StatusCode::OK),
         ),
-        of("DELETE", "/api/v1/me/sessions/{session}", delete(end_own), end()),
-        of("GET", "/api/v1/users/{id}/sessions", get(of_user), list()),
+        of("DELETE", "/api/v1/me/sessions/{session}", delete(end), ending()),
+        of("GET", "/api/v1/users/{id}/sessions", get(list), listing()),
         of(
             "DELETE",
             "/api/v1/users/{id}/sessions",
-            delete(end_all_of_user),
+            delete(end_all),
             Operation::new("End all sessions of a user").answers::<EndedView>(StatusCode::OK),
         ),
-        of(
-            "DELETE",
-            "/api/v1/users/{id}/sessions/{session}",
-            delete(end_of_user),
-            end(),
-        ),
+        of("DELETE", "/api/v1/users/{id}/sessions/{session}", delete(end), ending()),
         of(
             "GET",
             "/api/v1/workload-sessions",
@@ -61,7 +56,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "DELETE",
             "/api/v1/workload-sessions/{session}",
             delete(end_of_workload),
-            end(),
+            ending(),
         ),
     ]
 }
@@ -155,22 +150,12 @@ impl Parameters for WorkloadSessionParameters {
     const EXAMPLE: &'static str = "?limit=N and ?after=ID, each once";
 }
 
-async fn own(
+async fn list(
     Authenticated(ctx): Authenticated,
     State(api): State<Api>,
+    Whose(owner): Whose,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<axum::Json<SessionsView>> {
-    let sessions = api.vault().auth().list_sessions(&ctx, KeyOwner::Caller).await?;
-    Ok(view(sessions, ctx.session(), None))
-}
-
-async fn of_user(
-    Authenticated(ctx): Authenticated,
-    State(api): State<Api>,
-    ids: Ids,
-    Query(NoParameters {}): Query<NoParameters>,
-) -> Result<axum::Json<SessionsView>> {
-    let owner = KeyOwner::User(ids.get("id"));
     let sessions = api.vault().auth().list_sessions(&ctx, owner).await?;
     Ok(view(sessions, ctx.session(), None))
 }
@@ -190,25 +175,16 @@ async fn of_workloads(
     Ok(view(page.items, ctx.session(), page.next))
 }
 
-async fn end_own(
+async fn end(
     Authenticated(ctx): Authenticated,
     State(api): State<Api>,
+    Whose(owner): Whose,
     ids: Ids,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<StatusCode> {
-    let auth = api.vault().auth();
-    auth.revoke_session(&ctx, KeyOwner::Caller, ids.get("session")).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn end_of_user(
-    Authenticated(ctx): Authenticated,
-    State(api): State<Api>,
-    ids: Ids,
-    Query(NoParameters {}): Query<NoParameters>,
-) -> Result<StatusCode> {
-    let auth = api.vault().auth();
-    auth.revoke_session(&ctx, KeyOwner::User(ids.get("id")), ids.get("session"))
+    api.vault()
+        .auth()
+        .revoke_session(&ctx, owner, ids.get("session"))
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -224,22 +200,13 @@ async fn end_of_workload(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn end_others(
+/// One's own but the one that asks; all of another's.
+async fn end_all(
     Authenticated(ctx): Authenticated,
     State(api): State<Api>,
+    Whose(owner): Whose,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<axum::Json<EndedView>> {
-    let ended = api.vault().auth().revoke_sessions(&ctx, KeyOwner::Caller).await?;
-    Ok(axum::Json(EndedView { ended }))
-}
-
-async fn end_all_of_user(
-    Authenticated(ctx): Authenticated,
-    State(api): State<Api>,
-    ids: Ids,
-    Query(NoParameters {}): Query<NoParameters>,
-) -> Result<axum::Json<EndedView>> {
-    let owner = KeyOwner::User(ids.get("id"));
     let ended = api.vault().auth().revoke_sessions(&ctx, owner).await?;
     Ok(axum::Json(EndedView { ended }))
 }

@@ -42,7 +42,9 @@ impl AuditLog<'_> {
     /// [`Reason::RoleRequired`], [`Reason::SessionEnded`], and as [`AuditLog::checkpoint`].
     pub async fn checkpoint_for(&self, ctx: &OpContext) -> Result<Checkpoint> {
         self.require_auditor(ctx, Action::AuditProve, "checkpoint").await?;
-        self.commit(ctx, ctx.entry(Action::AuditProve, "checkpoint")).await?;
+        self.vault
+            .looked(ctx, ctx.entry(Action::AuditProve, "checkpoint"))
+            .await?;
         self.checkpoint().await
     }
 

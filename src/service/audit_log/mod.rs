@@ -20,14 +20,13 @@ pub use seal::Sealed;
 pub use verify::verify_export;
 
 use super::Vault;
-use super::audit::Verdict;
 use super::context::OpContext;
-use super::error::{Error, Reason, Result};
+use super::error::Result;
 use super::sinks::Sink;
 use crate::crypto::audit_key::AuditPublicKeys;
 use crate::domain::audit::daily::Bursts;
 use crate::domain::audit::report::Check;
-use crate::domain::audit::{Action, AuditEntry, Outcome};
+use crate::domain::audit::{Action, Outcome};
 
 /// How the log is kept, and where it is sent.
 #[derive(Clone, Default)]
@@ -87,21 +86,7 @@ impl<'v> AuditLog<'v> {
         let entry = ctx
             .entry(action, resource)
             .ended(Outcome::Deny, refusal.reason().as_str());
-        self.commit(ctx, entry).await?;
+        self.vault.looked(ctx, entry).await?;
         Err(refusal)
-    }
-
-    /// Commits the entry of a look at the log, if the credential still holds.
-    async fn commit(&self, ctx: &OpContext, entry: AuditEntry) -> Result<()> {
-        match self.vault.audit.commit(entry, ctx.confirm()).await? {
-            Verdict::Confirmed => Ok(()),
-            Verdict::Stale => {
-                self.vault.auth().still_in_force(ctx).await?;
-                Err(Error::new(
-                    Reason::Busy,
-                    "your rights changed a moment ago; send the request again",
-                ))
-            }
-        }
     }
 }

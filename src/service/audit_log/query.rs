@@ -37,7 +37,7 @@ impl AuditLog<'_> {
             .check()
             .map_err(|problem| Error::new(Reason::InvalidRequest, problem))?;
         let page = self.page(filter, after, limit.clamp(1, MAX_PAGE)).await?;
-        self.commit(ctx, ctx.entry(Action::AuditRead, resource)).await?;
+        self.vault.looked(ctx, ctx.entry(Action::AuditRead, resource)).await?;
         Ok(page)
     }
 
@@ -51,7 +51,7 @@ impl AuditLog<'_> {
         filter
             .check()
             .map_err(|problem| Error::new(Reason::InvalidRequest, problem))?;
-        self.commit(ctx, ctx.entry(Action::AuditExport, resource)).await
+        self.vault.looked(ctx, ctx.entry(Action::AuditExport, resource)).await
     }
 
     /// The next part of an export that was begun. It ends when the session that began it does.

@@ -121,7 +121,7 @@ impl AuditLog<'_> {
     pub async fn prove(&self, ctx: &OpContext, id: i64) -> Result<Proof> {
         let resource = id.to_string();
         self.require_auditor(ctx, Action::AuditProve, &resource).await?;
-        self.commit(ctx, ctx.entry(Action::AuditProve, &resource)).await?;
+        self.vault.looked(ctx, ctx.entry(Action::AuditProve, &resource)).await?;
         self.proof(id).await
     }
 

@@ -107,7 +107,7 @@ impl Auth<'_> {
     /// [`Reason::SessionRequired`], [`Reason::UserCodeUnknown`] also for a caller who has guessed too often, and those of the store.
     pub async fn waiting_device(&self, ctx: &OpContext, code: &str) -> Result<WaitingDevice> {
         let (mut tx, grant) = self.open_grant(ctx, code).await?;
-        self.hold(&mut tx, ctx).await?;
+        self.vault.hold(&mut tx, ctx).await?;
         store::commit(tx).await.map_err(store_failed)?;
         Ok(grant.into())
     }
@@ -120,7 +120,7 @@ impl Auth<'_> {
         let (user, session) = ctx.person()?;
         let user = user.id;
         let (mut tx, grant) = self.open_grant(ctx, code).await?;
-        self.hold(&mut tx, ctx).await?;
+        self.vault.hold(&mut tx, ctx).await?;
         device_grants::approve(&mut tx, grant.id, user, session)
             .await
             .map_err(store_failed)?;
@@ -133,7 +133,7 @@ impl Auth<'_> {
     /// As [`Auth::waiting_device`].
     pub async fn deny_device(&self, ctx: &OpContext, code: &str) -> Result<()> {
         let (mut tx, grant) = self.open_grant(ctx, code).await?;
-        self.hold(&mut tx, ctx).await?;
+        self.vault.hold(&mut tx, ctx).await?;
         device_grants::deny(&mut tx, grant.id).await.map_err(store_failed)?;
         self.decided(tx, ctx, Action::DeviceDeny, grant.id).await
     }

@@ -18,7 +18,7 @@ mod sso;
 mod tokens;
 mod workload;
 
-pub use api_keys::{ApiKey, IssuedApiKey, KeyOwner, MAX_OVERLAP_SECONDS, NewApiKey};
+pub use api_keys::{ApiKey, IssuedApiKey, MAX_OVERLAP_SECONDS, NewApiKey, Owner};
 pub(super) use api_keys::{KeyUse, VerifiedKey};
 pub use begin::{IssuedSession, LoggedIn, LoginChallenge, Method, SecondFactorSettings, SessionSettings};
 pub(in crate::service) use begin::{SecondFactor, WayIn};

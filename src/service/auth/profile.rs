@@ -53,8 +53,7 @@ impl Auth<'_> {
         };
         let email = parse(change.email, parse_email)?;
         let display_name = parse(change.display_name, parse_display_name)?;
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        self.hold(&mut tx, ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         let (email, display_name) = (
             email.as_ref().map(Option::as_deref),
             display_name.as_ref().map(Option::as_deref),

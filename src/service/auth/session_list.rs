@@ -2,8 +2,7 @@
 
 use uuid::Uuid;
 
-use super::sessions::ended;
-use super::{Auth, KeyOwner};
+use super::{Auth, Owner};
 use crate::domain::audit::Action;
 use crate::service::context::OpContext;
 use crate::service::error::{Error, Reason, Result};
@@ -26,10 +25,10 @@ impl Auth<'_> {
     ///
     /// # Errors
     /// [`Reason::SessionRequired`], [`Reason::RoleRequired`], [`Reason::UserNotFound`], [`Reason::SessionEnded`], and those of the store.
-    pub async fn list_sessions(&self, ctx: &OpContext, owner: KeyOwner) -> Result<Vec<Session>> {
+    pub async fn list_sessions(&self, ctx: &OpContext, owner: Owner) -> Result<Vec<Session>> {
         let user = match owner {
-            KeyOwner::Caller => ctx.person()?.0.id,
-            KeyOwner::User(id) => {
+            Owner::Caller => ctx.person()?.0.id,
+            Owner::User(id) => {
                 ctx.auditor()?;
                 self.known(id).await?
             }
@@ -37,7 +36,8 @@ impl Auth<'_> {
         let sessions = session_list::of_user(&self.vault.pool, user)
             .await
             .map_err(store_failed)?;
-        self.audited(ctx, ctx.entry(Action::SessionList, &user.to_string()))
+        self.vault
+            .looked(ctx, ctx.entry(Action::SessionList, &user.to_string()))
             .await?;
         Ok(sessions)
     }
@@ -56,7 +56,9 @@ impl Auth<'_> {
         let mut items = session_list::of_workloads(&self.vault.pool, after, i64::from(limit) + 1)
             .await
             .map_err(store_failed)?;
-        self.audited(ctx, ctx.entry(Action::SessionList, "workloads")).await?;
+        self.vault
+            .looked(ctx, ctx.entry(Action::SessionList, "workloads"))
+            .await?;
         let more = items.len() > limit as usize;
         items.truncate(limit as usize);
         let next = items.last().filter(|_| more).map(|session| session.id);
@@ -68,9 +70,9 @@ impl Auth<'_> {
     /// # Errors
     /// [`Reason::SessionNotFound`], [`Reason::SessionRequired`], [`Reason::AdministratorRequired`], [`Reason::UserNotFound`],
     /// [`Reason::SessionEnded`], and those of the store.
-    pub async fn revoke_session(&self, ctx: &OpContext, owner: KeyOwner, id: Uuid) -> Result<()> {
+    pub async fn revoke_session(&self, ctx: &OpContext, owner: Owner, id: Uuid) -> Result<()> {
         let user = self.owner_of_sessions(ctx, owner).await?;
-        let mut tx = self.begin_ending(ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         if !session_list::revoke_of_user(&mut tx, user, id)
             .await
             .map_err(store_failed)?
@@ -86,7 +88,7 @@ impl Auth<'_> {
     /// [`Reason::SessionNotFound`], [`Reason::AdministratorRequired`], [`Reason::SessionEnded`], and those of the store.
     pub async fn revoke_workload_session(&self, ctx: &OpContext, id: Uuid) -> Result<()> {
         ctx.administrator()?;
-        let mut tx = self.begin_ending(ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         if !session_list::revoke_of_workload(&mut tx, id)
             .await
             .map_err(store_failed)?
@@ -100,13 +102,13 @@ impl Auth<'_> {
     ///
     /// # Errors
     /// As [`Auth::revoke_session`], less [`Reason::SessionNotFound`].
-    pub async fn revoke_sessions(&self, ctx: &OpContext, owner: KeyOwner) -> Result<usize> {
+    pub async fn revoke_sessions(&self, ctx: &OpContext, owner: Owner) -> Result<usize> {
         let user = self.owner_of_sessions(ctx, owner).await?;
         let but = match owner {
-            KeyOwner::Caller => ctx.session(),
-            KeyOwner::User(_) => None,
+            Owner::Caller => ctx.session(),
+            Owner::User(_) => None,
         };
-        let mut tx = self.begin_ending(ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         let ended = session_list::revoke_all_but(&mut tx, user, but)
             .await
             .map_err(store_failed)?;
@@ -115,10 +117,10 @@ impl Auth<'_> {
         Ok(ended.len())
     }
 
-    async fn owner_of_sessions(&self, ctx: &OpContext, owner: KeyOwner) -> Result<Uuid> {
+    async fn owner_of_sessions(&self, ctx: &OpContext, owner: Owner) -> Result<Uuid> {
         match owner {
-            KeyOwner::Caller => Ok(ctx.person()?.0.id),
-            KeyOwner::User(id) => {
+            Owner::Caller => Ok(ctx.person()?.0.id),
+            Owner::User(id) => {
                 ctx.administrator()?;
                 self.known(id).await
             }
@@ -136,17 +138,6 @@ impl Auth<'_> {
                 "there is no such user, or it may not act: then it has no sessions",
             )),
         }
-    }
-
-    /// The transaction that ends sessions, with the caller's own held.
-    async fn begin_ending(&self, ctx: &OpContext) -> Result<Tx<'static>> {
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        if audit::hold(&mut tx, ctx.bearer()).await.map_err(store_failed)? {
-            return Ok(tx);
-        }
-        drop(tx);
-        self.still_in_force(ctx).await?;
-        Err(ended())
     }
 
     async fn end_sessions(&self, mut tx: Tx<'_>, ctx: &OpContext, resource: &str, ids: &[Uuid]) -> Result<()> {

@@ -11,12 +11,11 @@ use secrecy::SecretString;
 use super::{ATTEMPTS, Records, busy};
 use crate::crypto::envelope::RecordContext;
 use crate::crypto::{random, token};
-use crate::domain::audit::{Action, AuditEntry, Outcome};
+use crate::domain::audit::{Action, Outcome};
 use crate::domain::limits::{MAX_WRAP_SECONDS, MAX_WRAPS};
 use crate::domain::path::RecordPath;
 use crate::domain::policy::Capability;
 use crate::domain::record::{KeyName, RecordData, Version, decode, encode};
-use crate::service::audit::Verdict;
 use crate::service::context::{Credential, OpContext};
 use crate::service::error::{Error, Reason, Result};
 use crate::service::failure::store_failed;
@@ -168,39 +167,34 @@ impl Records<'_> {
     /// store. After an error of the store the token may be used up.
     pub async fn unwrap(&self, ctx: &OpContext, text: &str) -> Result<Unwrapped> {
         const ACTION: Action = Action::RecordUnwrap;
-        let wrap = self.find_wrap(text).await?;
-        let Some((wrap, (wrapped_dek, ciphertext))) = wrap.as_ref().and_then(usable) else {
-            return Err(self.refuse_wrap(ctx, ACTION, wrap.as_ref()).await?);
-        };
-        // Opened first: what does not open is not used up.
-        let path = RecordPath::parse(&wrap.path).map_err(Error::internal)?;
-        let version = Version::new(wrap.version).map_err(Error::internal)?;
-        let ruling = self.vault.authority.ruling();
-        let context = RecordContext {
-            root_id: self.vault.keys.root_of(&ruling.root_of(&path)?).await?,
-            table: TABLE,
-            record_id: wrap.id,
-            version,
-            path: &path,
-        };
-        let plaintext = self.vault.keys.unseal(&context, wrapped_dek, ciphertext).await?;
-        let data = decode(&plaintext).map_err(Error::internal)?;
-        let entry = ctx.entry(ACTION, path.as_str());
-        if wraps::take(&self.vault.pool, wrap.id, ctx.decided_bearer(), &entry)
-            .await
-            .map_err(store_failed)?
-        {
-            return Ok(Unwrapped {
-                path,
+        for _ in 0..ATTEMPTS {
+            let wrap = self.find_wrap(text).await?;
+            let Some((wrap, (wrapped_dek, ciphertext))) = wrap.as_ref().and_then(usable) else {
+                return Err(self.refuse_wrap(ctx, ACTION, wrap.as_ref()).await?);
+            };
+            // Opened first: what does not open is not used up.
+            let path = RecordPath::parse(&wrap.path).map_err(Error::internal)?;
+            let version = Version::new(wrap.version).map_err(Error::internal)?;
+            let ruling = self.vault.authority.ruling();
+            let context = RecordContext {
+                root_id: self.vault.keys.root_of(&ruling.root_of(&path)?).await?,
+                table: TABLE,
+                record_id: wrap.id,
                 version,
-                created_at: wrap.created_at,
-                data,
-            });
+                path: &path,
+            };
+            let plaintext = self.vault.keys.unseal(&context, wrapped_dek, ciphertext).await?;
+            let data = decode(&plaintext).map_err(Error::internal)?;
+            if self.take_wrap(ctx, ACTION, wrap).await? {
+                return Ok(Unwrapped {
+                    path,
+                    version,
+                    created_at: wrap.created_at,
+                    data,
+                });
+            }
         }
-        self.vault.auth().still_in_force(ctx).await?;
-        Err(self
-            .refuse_wrap(ctx, ACTION, self.find_wrap(text).await?.as_ref())
-            .await?)
+        Err(busy())
     }
 
     /// Tells of a token without using it: a reader who is told that it was used, and did not use it, knows that somebody else did.
@@ -212,7 +206,7 @@ impl Records<'_> {
         let Some(wrap) = self.find_wrap(text).await? else {
             return Err(self.refuse_wrap(ctx, ACTION, None).await?);
         };
-        self.commit_wrap(ctx, ctx.entry(ACTION, &wrap.path)).await?;
+        self.vault.looked(ctx, ctx.entry(ACTION, &wrap.path)).await?;
         let usable = usable(&wrap).is_some();
         Ok(WrapInfo {
             path: wrap.path,
@@ -230,18 +224,28 @@ impl Records<'_> {
     /// As [`Records::unwrap`].
     pub async fn revoke_wrap(&self, ctx: &OpContext, text: &str) -> Result<()> {
         const ACTION: Action = Action::RecordUnwrapRevoke;
-        let wrap = self.find_wrap(text).await?;
-        if let Some((wrap, _)) = wrap.as_ref().and_then(usable) {
-            let entry = ctx.entry(ACTION, &wrap.path);
-            if wraps::take(&self.vault.pool, wrap.id, ctx.decided_bearer(), &entry)
-                .await
-                .map_err(store_failed)?
-            {
+        for _ in 0..ATTEMPTS {
+            let wrap = self.find_wrap(text).await?;
+            let Some((wrap, _)) = wrap.as_ref().and_then(usable) else {
+                return Err(self.refuse_wrap(ctx, ACTION, wrap.as_ref()).await?);
+            };
+            if self.take_wrap(ctx, ACTION, wrap).await? {
                 return Ok(());
             }
+        }
+        Err(busy())
+    }
+
+    /// Uses a token up; `false` if somebody was faster, or the credential of who asks is not what it was: then both are looked at anew.
+    async fn take_wrap(&self, ctx: &OpContext, action: Action, wrap: &Wrap) -> Result<bool> {
+        let entry = ctx.entry(action, &wrap.path);
+        let taken = wraps::take(&self.vault.pool, wrap.id, ctx.decided_bearer(), &entry)
+            .await
+            .map_err(store_failed)?;
+        if !taken {
             self.vault.auth().still_in_force(ctx).await?;
         }
-        Err(self.refuse_wrap(ctx, ACTION, wrap.as_ref()).await?)
+        Ok(taken)
     }
 
     async fn find_wrap(&self, text: &str) -> Result<Option<Wrap>> {
@@ -259,22 +263,12 @@ impl Records<'_> {
         let entry = ctx
             .entry(action, resource)
             .ended(Outcome::Fail, Reason::WrapGone.as_str());
-        self.commit_wrap(ctx, entry).await?;
+        self.vault.looked(ctx, entry).await?;
         let message = match wrap.and_then(|wrap| wrap.used_at) {
             Some(at) => format!("the token was used or revoked at {at}; if that was not you, change what it was for"),
             None => "the token is past its end, was revoked, or is not this vault's; ask for another".to_owned(),
         };
         Ok(Error::new(Reason::WrapGone, message))
-    }
-
-    async fn commit_wrap(&self, ctx: &OpContext, entry: AuditEntry) -> Result<()> {
-        match self.vault.audit.commit(entry, ctx.confirm()).await? {
-            Verdict::Confirmed => Ok(()),
-            Verdict::Stale => {
-                self.vault.auth().still_in_force(ctx).await?;
-                Err(busy())
-            }
-        }
     }
 }
 

@@ -37,7 +37,7 @@ impl Users<'_> {
         let items = groups::list(&self.vault.pool, after.unwrap_or_default(), i64::from(limit) + 1)
             .await
             .map_err(store_failed)?;
-        self.looked(ctx, ctx.entry(Action::GroupList, "groups")).await?;
+        self.vault.looked(ctx, ctx.entry(Action::GroupList, "groups")).await?;
         Ok(page(items, limit, |group| &group.name))
     }
 
@@ -50,7 +50,9 @@ impl Users<'_> {
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
         let group = groups::find(&mut tx, id).await.map_err(store_failed)?;
         drop(tx);
-        self.looked(ctx, ctx.entry(Action::GroupRead, &id.to_string())).await?;
+        self.vault
+            .looked(ctx, ctx.entry(Action::GroupRead, &id.to_string()))
+            .await?;
         group.ok_or_else(not_found)
     }
 
@@ -114,7 +116,9 @@ impl Users<'_> {
             .await
             .map_err(store_failed)?;
         drop(tx);
-        self.looked(ctx, ctx.entry(Action::GroupRead, &id.to_string())).await?;
+        self.vault
+            .looked(ctx, ctx.entry(Action::GroupRead, &id.to_string()))
+            .await?;
         group.ok_or_else(not_found)?;
         Ok(page(items, limit, |member| &member.name))
     }

@@ -14,14 +14,12 @@ pub use create::NewUser;
 pub use groups::{Group, Member, NamedPage};
 
 use super::Vault;
-use super::audit::Verdict;
 use super::context::OpContext;
 use super::error::{Error, Reason, Result};
 use super::failure::store_failed;
-use crate::domain::audit::{Action, AuditEntry};
+use crate::domain::audit::Action;
 use crate::store::accounts::{self, AccountRow};
-use crate::store::audit::{self, Confirm};
-use crate::store::{self, StoreError, Tx};
+use crate::store::{self, StoreError, Tx, audit};
 
 /// What tokens of invitations and resets begin with.
 pub(super) const ONE_TIME_PREFIX: &str = "avo";
@@ -64,7 +62,7 @@ impl<'v> Users<'v> {
         let mut items = accounts::list(&self.vault.pool, after.unwrap_or_default(), i64::from(limit) + 1)
             .await
             .map_err(store_failed)?;
-        self.looked(ctx, ctx.entry(Action::UserList, "users")).await?;
+        self.vault.looked(ctx, ctx.entry(Action::UserList, "users")).await?;
         let more = items.len() > limit as usize;
         items.truncate(limit as usize);
         let next = items.last().filter(|_| more).map(|user| user.name.clone());
@@ -80,20 +78,16 @@ impl<'v> Users<'v> {
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
         let user = accounts::find(&mut tx, id).await.map_err(store_failed)?;
         drop(tx);
-        self.looked(ctx, ctx.entry(Action::UserRead, &id.to_string())).await?;
+        self.vault
+            .looked(ctx, ctx.entry(Action::UserRead, &id.to_string()))
+            .await?;
         user.ok_or_else(not_found)
     }
 
-    /// A transaction in which the caller's credential is held, for administrators.
+    /// A transaction for administrators.
     async fn administer(&self, ctx: &OpContext) -> Result<Tx<'static>> {
         ctx.administrator()?;
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        if audit::hold(&mut tx, ctx.bearer()).await.map_err(store_failed)? {
-            return Ok(tx);
-        }
-        drop(tx);
-        self.vault.auth().still_in_force(ctx).await?;
-        Err(changed_meanwhile())
+        self.vault.begin_held(ctx).await
     }
 
     /// Ends a change: the entry and the change are one commit.
@@ -102,20 +96,6 @@ impl<'v> Users<'v> {
             .await
             .map_err(store_failed)?;
         store::commit(tx).await.map_err(store_failed)
-    }
-
-    async fn looked(&self, ctx: &OpContext, entry: AuditEntry) -> Result<()> {
-        let confirm = Confirm {
-            bearer: ctx.bearer(),
-            ..Confirm::default()
-        };
-        match self.vault.audit.commit(entry, confirm).await? {
-            Verdict::Confirmed => Ok(()),
-            Verdict::Stale => {
-                self.vault.auth().still_in_force(ctx).await?;
-                Err(changed_meanwhile())
-            }
-        }
     }
 
     /// Refuses what would leave nobody who can administer.
@@ -128,10 +108,6 @@ impl<'v> Users<'v> {
             "this is the last administrator who can log in; make another one first",
         ))
     }
-}
-
-fn changed_meanwhile() -> Error {
-    Error::new(Reason::Busy, "your rights changed a moment ago; send the request again")
 }
 
 fn not_found() -> Error {

@@ -59,12 +59,7 @@ impl Users<'_> {
             return Err(Error::new(Reason::LoginFailed, "the current password is wrong"));
         };
         let hash = self.vault.passwords.hash(new).await?;
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        if !audit::hold(&mut tx, ctx.bearer()).await.map_err(store_failed)? {
-            drop(tx);
-            self.vault.auth().still_in_force(ctx).await?;
-            return Err(super::changed_meanwhile());
-        }
+        let mut tx = self.vault.begin_held(ctx).await?;
         let replaced = users::replace_password(&mut tx, user.id, user.password_hash.as_deref(), &hash).await;
         if !replaced.map_err(store_failed)? {
             return Err(Error::new(Reason::LoginFailed, "the current password is wrong"));

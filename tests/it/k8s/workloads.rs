@@ -196,7 +196,7 @@ async fn a_workload_reads_what_a_policy_grants_it_and_nothing_else() {
             .keys
             .vault
             .auth()
-            .api_keys(ctx, aether_vault::service::auth::KeyOwner::Caller)
+            .api_keys(ctx, aether_vault::service::auth::Owner::Caller)
             .await;
         assert_eq!(
             list.unwrap_err().reason(),

@@ -72,6 +72,39 @@ async fn a_token_gives_its_values_once_whichever_process_is_asked() {
 }
 
 #[tokio::test]
+async fn a_session_that_changed_meanwhile_is_looked_at_anew_and_one_that_ended_uses_nothing_up() {
+    let database = TestDatabase::new().await;
+    let process = TestVault::open(&database).await;
+    let admin = process.admin().await;
+    let records = process.vault.records();
+    let a = path("shared/a");
+    records
+        .write(&admin, &a, &record(&[("n", "1")]), Expect::Any)
+        .await
+        .unwrap();
+    let wrapped = records.wrap(&admin, &a, None, None, 60).await.unwrap();
+    // Between the look at the token's bearer and the use of it, the session shows a second factor.
+    database
+        .execute("UPDATE sessions SET second_factor_at = now(), revision = revision + 1")
+        .await;
+    let unwrapped = records.unwrap(&admin, wrapped.token.expose_secret()).await.unwrap();
+    assert_eq!(text(&unwrapped.data, "n"), "1");
+    let refused = "SELECT count(*) FROM audit_entries WHERE action = 'record.unwrap' AND decision <> 'allow'";
+    assert_eq!(database.count(refused).await, 0);
+
+    let wrapped = records.wrap(&admin, &a, None, None, 60).await.unwrap();
+    database.execute("UPDATE sessions SET revoked_at = now()").await;
+    let error = records
+        .unwrap(&admin, wrapped.token.expose_secret())
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(error.reason(), Reason::SessionEnded);
+    let waiting = "SELECT count(*) FROM wraps WHERE used_at IS NULL AND ciphertext IS NOT NULL";
+    assert_eq!(database.count(waiting).await, 1);
+}
+
+#[tokio::test]
 async fn a_second_use_is_told_from_a_token_that_never_was() {
     let database = TestDatabase::new().await;
     let process = TestVault::open(&database).await;

@@ -6,8 +6,8 @@ use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
 use super::{
-    ApiKey, IssuedApiKey, KeyOwner, MAX_KEYS, MAX_NAME_CHARS, MAX_NETWORKS, MAX_OVERLAP_SECONDS, Need, NewApiKey,
-    PREFIX, no_owner, not_found,
+    ApiKey, IssuedApiKey, MAX_KEYS, MAX_NAME_CHARS, MAX_NETWORKS, MAX_OVERLAP_SECONDS, Need, NewApiKey, Owner, PREFIX,
+    no_owner, not_found,
 };
 use crate::crypto::{random, token};
 use crate::domain::actor::Role;
@@ -30,7 +30,7 @@ impl Auth<'_> {
     /// # Errors
     /// [`Reason::InvalidRequest`] with what to change, [`Reason::SessionRequired`], [`Reason::AdministratorRequired`],
     /// [`Reason::UserNotFound`], [`Reason::LimitReached`], [`Reason::SessionEnded`], and those of the store.
-    pub async fn create_api_key(&self, ctx: &OpContext, owner: KeyOwner, new: NewApiKey) -> Result<IssuedApiKey> {
+    pub async fn create_api_key(&self, ctx: &OpContext, owner: Owner, new: NewApiKey) -> Result<IssuedApiKey> {
         let user = self.key_owner(ctx, owner, Need::Make).await?;
         check_name(&new.name)?;
         KeyScope::compile(&new.scopes).map_err(|problem| Error::new(Reason::InvalidRequest, problem.to_string()))?;
@@ -43,8 +43,7 @@ impl Auth<'_> {
             expires_at: self.end(ctx.now(), new.expires_at)?,
             replaces: None,
         };
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        self.hold(&mut tx, ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         let issued = self.issue_key(&mut tx, ctx, user, owner, wanted).await?;
         audit::insert(&mut tx, &ctx.entry(Action::ApiKeyCreate, &issued.key.id.to_string()))
             .await
@@ -61,7 +60,7 @@ impl Auth<'_> {
     pub async fn rotate_api_key(
         &self,
         ctx: &OpContext,
-        owner: KeyOwner,
+        owner: Owner,
         id: Uuid,
         overlap_seconds: u32,
         expires_at: Option<Timestamp>,
@@ -72,8 +71,7 @@ impl Auth<'_> {
             return Err(Error::new(Reason::InvalidRequest, message));
         }
         let given = expires_at.map(|end| self.end(ctx.now(), Some(end))).transpose()?;
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        self.hold(&mut tx, ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         let lifetime = api_keys::lifetime(&mut tx, user, id)
             .await
             .map_err(store_failed)?
@@ -105,7 +103,7 @@ impl Auth<'_> {
         tx: &mut Tx<'_>,
         ctx: &OpContext,
         user: Uuid,
-        owner: KeyOwner,
+        owner: Owner,
         wanted: Wanted,
     ) -> Result<IssuedApiKey> {
         let row = api_keys::lock_owner(tx, user)
@@ -113,7 +111,7 @@ impl Auth<'_> {
             .map_err(store_failed)?
             .filter(|row| row.live)
             .ok_or_else(no_owner)?;
-        if matches!(owner, KeyOwner::User(_)) && !row.machine {
+        if matches!(owner, Owner::User(_)) && !row.machine {
             let message =
                 "administrators make keys for machine users only; a person makes their own, at /api/v1/me/api-keys";
             return Err(Error::new(Reason::InvalidRequest, message));

@@ -13,15 +13,13 @@ use uuid::Uuid;
 pub(in crate::service) use verify::{KeyUse, VerifiedKey};
 
 use super::Auth;
-use crate::domain::audit::{Action, AuditEntry};
+use crate::domain::audit::Action;
 use crate::domain::policy::ScopeDocument;
-use crate::service::audit::Verdict;
 use crate::service::context::OpContext;
 use crate::service::error::{Error, Reason, Result};
 use crate::service::failure::store_failed;
 use crate::store::api_keys::{self, ApiKeyRow};
-use crate::store::audit::{self, Confirm};
-use crate::store::{self, Tx};
+use crate::store::{self, audit};
 
 /// What the text of a key begins with: scanners for leaked secrets look for it.
 const PREFIX: &str = "avk";
@@ -84,9 +82,9 @@ pub struct IssuedApiKey {
     pub text: SecretString,
 }
 
-/// Whose keys an operation is about.
+/// Whose keys or sessions an operation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyOwner {
+pub enum Owner {
     /// The caller.
     Caller,
     /// This user; for administrators.
@@ -117,10 +115,11 @@ impl Auth<'_> {
     /// # Errors
     /// [`Reason::SessionRequired`], [`Reason::AdministratorRequired`], [`Reason::UserNotFound`], [`Reason::SessionEnded`], and those of
     /// the store.
-    pub async fn api_keys(&self, ctx: &OpContext, owner: KeyOwner) -> Result<Vec<ApiKey>> {
+    pub async fn api_keys(&self, ctx: &OpContext, owner: Owner) -> Result<Vec<ApiKey>> {
         let user = self.key_owner(ctx, owner, Need::Manage).await?;
         let rows = api_keys::list(&self.vault.pool, user).await.map_err(store_failed)?;
-        self.audited(ctx, ctx.entry(Action::ApiKeyList, &user.to_string()))
+        self.vault
+            .looked(ctx, ctx.entry(Action::ApiKeyList, &user.to_string()))
             .await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
@@ -129,10 +128,9 @@ impl Auth<'_> {
     ///
     /// # Errors
     /// [`Reason::ApiKeyNotFound`], and those of [`Auth::api_keys`].
-    pub async fn revoke_api_key(&self, ctx: &OpContext, owner: KeyOwner, id: Uuid) -> Result<()> {
+    pub async fn revoke_api_key(&self, ctx: &OpContext, owner: Owner, id: Uuid) -> Result<()> {
         let user = self.key_owner(ctx, owner, Need::Manage).await?;
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        self.hold(&mut tx, ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         api_keys::revoke(&mut tx, user, id)
             .await
             .map_err(store_failed)?
@@ -156,10 +154,10 @@ enum Need {
 impl Auth<'_> {
     /// The owner of the keys that an operation is about, if the caller may do this with them. Making one takes a person's own session:
     /// a key that could make keys would outlive its own end.
-    async fn key_owner(&self, ctx: &OpContext, owner: KeyOwner, need: Need) -> Result<Uuid> {
+    async fn key_owner(&self, ctx: &OpContext, owner: Owner, need: Need) -> Result<Uuid> {
         let id = match owner {
-            KeyOwner::Caller => return Ok(ctx.person()?.0.id),
-            KeyOwner::User(id) => id,
+            Owner::Caller => return Ok(ctx.person()?.0.id),
+            Owner::User(id) => id,
         };
         ctx.administrator()?;
         if need == Need::Make {
@@ -173,34 +171,6 @@ impl Auth<'_> {
         }
         Ok(id)
     }
-
-    /// Holds the caller's credential for a transaction.
-    pub(super) async fn hold(&self, tx: &mut Tx<'_>, ctx: &OpContext) -> Result<()> {
-        if audit::hold(tx, ctx.bearer()).await.map_err(store_failed)? {
-            return Ok(());
-        }
-        self.still_in_force(ctx).await?;
-        Err(changed_meanwhile())
-    }
-
-    /// Commits the entry of a look at administrative things, which confirms the caller's credential.
-    pub(super) async fn audited(&self, ctx: &OpContext, entry: AuditEntry) -> Result<()> {
-        let confirm = Confirm {
-            bearer: ctx.bearer(),
-            ..Confirm::default()
-        };
-        match self.vault.audit.commit(entry, confirm).await? {
-            Verdict::Confirmed => Ok(()),
-            Verdict::Stale => {
-                self.still_in_force(ctx).await?;
-                Err(changed_meanwhile())
-            }
-        }
-    }
-}
-
-fn changed_meanwhile() -> Error {
-    Error::new(Reason::Busy, "your rights changed a moment ago; send the request again")
 }
 
 fn no_owner() -> Error {

@@ -102,8 +102,7 @@ impl Auth<'_> {
     pub async fn rename_passkey(&self, ctx: &OpContext, id: Uuid, name: &str) -> Result<()> {
         let (person, _) = ctx.person()?;
         let name = parse_name(name)?;
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        self.hold(&mut tx, ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         if !passkeys::rename(&mut tx, person.id, id, &name)
             .await
             .map_err(store_failed)?
@@ -134,7 +133,7 @@ impl Auth<'_> {
     async fn own_factors(&self, ctx: &OpContext, user: Uuid) -> Result<Tx<'static>> {
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
         second_factors::hold(&mut tx, user).await.map_err(store_failed)?;
-        self.hold(&mut tx, ctx).await?;
+        self.vault.hold(&mut tx, ctx).await?;
         Ok(tx)
     }
 

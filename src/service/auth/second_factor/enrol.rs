@@ -193,15 +193,8 @@ impl Auth<'_> {
     async fn change_of_factor(&self, ctx: &OpContext, user: Uuid) -> Result<(Tx<'static>, LoginStanding)> {
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
         let standing = self.standing(&mut tx, user).await?;
-        if audit::hold(&mut tx, ctx.bearer()).await.map_err(store_failed)? {
-            return Ok((tx, standing));
-        }
-        drop(tx);
-        self.still_in_force(ctx).await?;
-        Err(Error::new(
-            Reason::Busy,
-            "your rights changed a moment ago; send the request again",
-        ))
+        self.vault.hold(&mut tx, ctx).await?;
+        Ok((tx, standing))
     }
 
     async fn end_change(&self, mut tx: Tx<'_>, ctx: &OpContext, action: Action) -> Result<()> {

@@ -64,8 +64,7 @@ impl Auth<'_> {
             ));
         }
         let id = random::uuid_v7(ctx.now());
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        self.hold(&mut tx, ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         let (subject, email) = (&outcome.profile.subject, outcome.profile.email.as_deref());
         identities::insert(&mut tx, id, user, &provider.name, subject, email)
             .await
@@ -86,8 +85,7 @@ impl Auth<'_> {
     /// [`Reason::LoginFailed`] and [`Reason::ReauthenticationRequired`] if the caller does not show who they are, and those of the store.
     pub async fn unlink_own_identity(&self, ctx: &OpContext, id: Uuid, password: Option<SecretString>) -> Result<()> {
         let user = self.shown_again(ctx, password).await?;
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        self.hold(&mut tx, ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         let removed = identities::remove(&mut tx, user, id).await.map_err(store_failed)?;
         let provider = removed.ok_or_else(identity_not_found)?;
         if !identities::can_log_in(&mut tx, user).await.map_err(store_failed)? {
@@ -105,8 +103,7 @@ impl Auth<'_> {
     /// [`Reason::AdministratorRequired`], [`Reason::IdentityNotFound`], and those of the store.
     pub async fn unlink_identity(&self, ctx: &OpContext, user: Uuid, id: Uuid) -> Result<()> {
         ctx.administrator()?;
-        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        self.hold(&mut tx, ctx).await?;
+        let mut tx = self.vault.begin_held(ctx).await?;
         let removed = identities::remove(&mut tx, user, id).await.map_err(store_failed)?;
         let provider = removed.ok_or_else(identity_not_found)?;
         let account = accounts::find(&mut tx, user).await.map_err(store_failed)?;
@@ -120,7 +117,7 @@ impl Auth<'_> {
             .await
             .map_err(store_failed)?;
         let entry = ctx.entry(Action::IdentityList, &user.to_string());
-        self.audited(ctx, entry).await?;
+        self.vault.looked(ctx, entry).await?;
         Ok(found)
     }
 
