@@ -70,30 +70,15 @@ async fn a_browser_on_the_same_machine_logs_a_command_in_at_a_provider() {
     ];
     let mut command = installation.begin(&arguments);
     let start = said(&mut command, "http");
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .unwrap();
-    let visit = async |address: String, cookie: &str| {
-        let answer = http.get(address).header("cookie", cookie).send().await.unwrap();
-        let header = |name: &str| {
-            let value = answer.headers().get(name);
-            value
-                .map(|value| value.to_str().unwrap().to_owned())
-                .unwrap_or_default()
-        };
-        (answer.status().as_u16(), header("location"), header("set-cookie"))
-    };
-    let (_, location, cookie) = visit(format!("http{start}"), "").await;
-    let cookie = cookie.split(';').next().unwrap().to_owned();
-    let back = Browser::new().log_in(&location, "a-1").await;
-    let (_, done, _) = visit(back, &cookie).await;
+    let mut browser = Browser::new();
+    let sent = browser.visit(&format!("http{start}")).await;
+    let back = browser.log_in(&sent.location, "a-1").await;
+    let done = browser.visit(&back).await.location;
     assert!(done.starts_with("http://127.0.0.1:"), "{done}");
     // Something else asks on that port meanwhile.
     let other = done.replace("/done?code=", "/other?code=");
-    assert_eq!(visit(other, "").await.0, 404);
-    assert_eq!(visit(done, "").await.0, 200);
+    assert_eq!(browser.visit(&other).await.status, 404);
+    assert_eq!(browser.visit(&done).await.status, 200);
     ended(command).await;
     assert_eq!(who(&installation, &token_file).await["name"], "ann");
     let log = api.log();

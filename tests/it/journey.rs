@@ -1,15 +1,19 @@
 //! A person's whole way, over HTTP against running servers, as somebody would go it with `curl`: from the first administrator to the end of
 //! every credential.
 
-use aws_lc_rs::hmac;
+use aether_vault::crypto::pkce;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::authenticator::Authenticator;
 use crate::support::client::{Answer, Client};
 use crate::support::database::TestDatabase;
 use crate::support::process::Installation;
+use crate::support::provider::{Browser, Provider, client};
 
 const PASSWORD: &str = "seven plain words that only ann knows";
+/// What her browser's side of single sign-on keeps to itself.
+const VERIFIER: &str = "a-verifier-that-nobody-else-has-0123456789abcdef";
 
 async fn post(client: &Client, uri: &str, body: Value) -> Answer {
     client.request(Method::POST, uri, Some(&body)).await.unwrap()
@@ -22,39 +26,37 @@ fn text(answer: &Answer, field: &str) -> String {
         .to_owned()
 }
 
-/// What an authenticator shows (RFC 6238): `ahead` steps of half a minute from now.
-#[expect(clippy::disallowed_methods, reason = "an authenticator goes by the clock")]
-fn code(secret: &str, ahead: i64) -> String {
-    let step = jiff::Timestamp::now().as_second() / 30 + ahead;
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &base32(secret));
-    let tag = hmac::sign(&key, &step.to_be_bytes());
-    let bytes = tag.as_ref();
-    let at = usize::from(bytes[19] & 0x0f);
-    let number = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) & 0x7fff_ffff;
-    format!("{:06}", number % 1_000_000)
-}
-
-fn base32(text: &str) -> Vec<u8> {
-    let (mut bits, mut held, mut out) = (0_u32, 0, Vec::new());
-    for c in text.bytes().filter(|c| *c != b'=') {
-        let value = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-            .iter()
-            .position(|known| *known == c)
-            .unwrap();
-        bits = bits << 5 | u32::try_from(value).unwrap();
-        held += 5;
-        if held >= 8 {
-            held -= 8;
-            out.push(u8::try_from(bits >> held & 0xff).unwrap());
-        }
-    }
-    out
+/// Goes through single sign-on in a browser; answers where it came back from the provider, and the one-time code.
+async fn sign_on(address: &str) -> (Browser, String, String) {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("redirect", "https://ui.test/done")
+        .append_pair("codeChallenge", &pkce::challenge(VERIFIER))
+        .finish();
+    let mut browser = Browser::new();
+    let start = format!("{address}/api/v1/auth/sso/corp/start?{query}");
+    let provider = browser.visit(&start).await.location;
+    let back = browser.log_in(&provider, "a-1").await;
+    let done = browser.visit(&back).await.location;
+    let (_, code) = done.split_once("?code=").unwrap_or_else(|| panic!("{done}"));
+    let code = code.to_owned();
+    (browser, back, code)
 }
 
 #[tokio::test]
 async fn from_the_first_administrator_to_the_end_of_every_credential() {
     let database = TestDatabase::new().await;
-    let installation = Installation::new(&database.runtime_dsn, &database.owner_dsn);
+    let mut installation = Installation::new(&database.runtime_dsn, &database.owner_dsn);
+    let vault = format!("http://{}", installation.api_address());
+    let Some(provider) = Provider::start_for(&json!([client("vault", &vault, "corp")])).await else {
+        return;
+    };
+    provider
+        .account("a-1", json!({"preferred_username": "ann.a"}), &["pwd"])
+        .await;
+    let mut corp = serde_json::to_value(provider.settings("corp", "vault")).unwrap();
+    corp["just_in_time"] = false.into();
+    installation.set("http.public_url", &vault);
+    installation.set("auth.sso.providers", &json!([corp]).to_string());
     let _api = installation.api().await;
     let nobody = installation.client();
 
@@ -85,11 +87,11 @@ async fn from_the_first_administrator_to_the_end_of_every_credential() {
     let enrolment = post(&before, "/api/v1/me/second-factor/totp", json!({"password": PASSWORD}))
         .await
         .ok();
-    let secret = text(&enrolment, "secret");
+    let authenticator = Authenticator::of_uri(&text(&enrolment, "uri"));
     let confirmed = post(
         &before,
         "/api/v1/me/second-factor/totp/confirm",
-        json!({"code": code(&secret, 0)}),
+        json!({"code": authenticator.code_ahead(0)}),
     )
     .await
     .ok();
@@ -100,7 +102,7 @@ async fn from_the_first_administrator_to_the_end_of_every_credential() {
     let challenge = post(&nobody, "/api/v1/auth/login", login.clone()).await;
     assert_eq!(challenge.status, 202, "{}", challenge.text);
     assert!(challenge.body.get("token").is_none());
-    let used = code(&secret, 1);
+    let used = authenticator.code_ahead(1);
     let answer = json!({"challenge": text(&challenge, "challenge"), "code": used});
     let second = post(&nobody, "/api/v1/auth/second-factor", answer.clone()).await.ok();
     let ann = nobody.with_token(text(&second, "token"));
@@ -144,16 +146,55 @@ async fn from_the_first_administrator_to_the_end_of_every_credential() {
     let ann_again = nobody.with_token(text(&refreshed, "token"));
     ann_again.read(&own).await.ok();
 
-    // Everything is taken back: the account is disabled, and enabled again.
+    // Nobody at the provider is her, until she says who is. Then she logs in there; her second factor is asked for all the same.
+    let exchange = |code: &str| json!({"code": code, "verifier": VERIFIER});
+    let (_, _, code) = sign_on(&vault).await;
+    let unknown = post(&nobody, "/api/v1/auth/sso/exchange", exchange(&code)).await;
+    assert_eq!((unknown.status, unknown.reason()), (403, "IdentityUnknown"));
+    let (_, _, code) = sign_on(&vault).await;
+    let link = json!({"code": code, "verifier": VERIFIER, "password": PASSWORD});
+    post(&ann_again, "/api/v1/me/identities", link).await.ok();
+    let (mut browser, back, code) = sign_on(&vault).await;
+    let signed_on = post(&nobody, "/api/v1/auth/sso/exchange", exchange(&code)).await;
+    assert_eq!(signed_on.status, 202, "{}", signed_on.text);
+    let answer_to_provider = json!({"challenge": text(&signed_on, "challenge"), "recoveryCode": recovery[1]});
+    let third = post(&nobody, "/api/v1/auth/second-factor", answer_to_provider.clone())
+        .await
+        .ok();
+    let ann_by_provider = nobody.with_token(text(&third, "token"));
+    ann_by_provider.read(&own).await.ok();
+    ann_by_provider.read("shared/vip/db").await.ok();
+
+    // All sessions are revoked, however they began; what is a credential of its own is still one.
     let address = format!("/api/v1/users/{}", me.body["id"].as_str().unwrap());
+    let revoked = admin
+        .request(Method::DELETE, &format!("{address}/sessions"), None)
+        .await
+        .unwrap()
+        .ok();
+    assert_eq!(revoked.body["ended"], 2, "by password and by the provider");
+    for (what, client) in [
+        ("first", &before),
+        ("second", &ann),
+        ("refreshed", &ann_again),
+        ("by the provider", &ann_by_provider),
+    ] {
+        assert_eq!(client.read(&own).await.reason(), "SessionEnded", "{what}");
+    }
+    program.read(&own).await.ok();
+
+    // The account is disabled, which ends its keys, and enabled again, which brings nothing back.
     for disabled in [true, false] {
         admin
             .request(Method::PATCH, &address, Some(&json!({"disabled": disabled})))
             .await
             .unwrap()
             .ok();
-        for (what, client) in [("first", &before), ("second", &ann), ("refreshed", &ann_again)] {
+        for (what, client) in [("refreshed", &ann_again), ("by the provider", &ann_by_provider)] {
             assert_eq!(client.read(&own).await.status, 401, "{what}, disabled: {disabled}");
+        }
+        if disabled {
+            assert_eq!(program.read(&own).await.status, 401, "her key, while she is disabled");
         }
     }
     let key_address = format!("/api/v1/me/api-keys/{}", text(&key, "id"));
@@ -163,7 +204,7 @@ async fn from_the_first_administrator_to_the_end_of_every_credential() {
         body.as_object_mut().unwrap().extend(code.as_object().unwrap().clone());
         post(&nobody, "/api/v1/auth/second-factor", body).await
     };
-    let last = login_again(json!({"recoveryCode": recovery[1]})).await.ok();
+    let last = login_again(json!({"recoveryCode": recovery[2]})).await.ok();
     let last_session = nobody.with_token(text(&last, "token"));
     last_session
         .request(Method::DELETE, &key_address, None)
@@ -177,6 +218,7 @@ async fn from_the_first_administrator_to_the_end_of_every_credential() {
         ("first token", &before),
         ("second token", &ann),
         ("refreshed token", &ann_again),
+        ("token by the provider", &ann_by_provider),
         ("last token", &last_session),
         ("API key", &program),
     ] {
@@ -214,15 +256,37 @@ async fn from_the_first_administrator_to_the_end_of_every_credential() {
             )
             .await,
         ),
+        (
+            "refresh token of a session by the provider",
+            post(
+                &nobody,
+                "/api/v1/auth/refresh",
+                json!({"refreshToken": text(&third, "refreshToken")}),
+            )
+            .await,
+        ),
+        (
+            "challenge of a login by the provider",
+            post(&nobody, "/api/v1/auth/second-factor", answer_to_provider).await,
+        ),
         ("code that was used", login_again(json!({"code": used})).await),
         (
             "recovery code that was used",
             login_again(json!({"recoveryCode": recovery[0]})).await,
         ),
         ("another one", login_again(json!({"recoveryCode": recovery[1]})).await),
+        ("a third", login_again(json!({"recoveryCode": recovery[2]})).await),
     ] {
         assert_eq!(refused.status, 401, "{what}: {}", refused.text);
     }
+    let again = post(&nobody, "/api/v1/auth/sso/exchange", exchange(&code)).await;
+    assert_eq!(again.reason(), "SsoFlowInvalid", "the code of a login by the provider");
+    let again = browser.visit(&back).await;
+    assert_eq!(
+        (again.status, again.location.as_str()),
+        (400, ""),
+        "the state of that login"
+    );
     let live = "SELECT (SELECT count(*) FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.name = 'ann' AND s.revoked_at IS NULL)
                      + (SELECT count(*) FROM api_keys WHERE revoked_at IS NULL)";
     assert_eq!(database.count(live).await, 0);

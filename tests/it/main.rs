@@ -23,6 +23,7 @@ mod k8s;
 mod linearizability;
 mod reasons;
 mod recover;
+mod requirements;
 mod rights;
 mod service;
 mod support;

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::cbor::Item;
 use super::*;
 
 fn party() -> RelyingParty {
@@ -150,6 +151,56 @@ fn keys_of_every_kind_come_back_as_they_were_stored() {
         assert_eq!(PublicKey::from_stored(&key.stored()), Some(key));
     }
     assert_eq!(PublicKey::from_stored(&json!({})), None);
+}
+
+#[test]
+fn keys_that_are_too_small_of_another_curve_or_of_another_algorithm_than_they_say_are_refused() {
+    let pair = |label: i64, value: Item<'static>| (Item::Int(label), value);
+    let bytes = |length: usize| Item::Bytes(&[7; 2048][..length]);
+    let okp = |algorithm, curve, x| {
+        Item::Map(vec![
+            pair(1, Item::Int(1)),
+            pair(3, Item::Int(algorithm)),
+            pair(-1, Item::Int(curve)),
+            pair(-2, bytes(x)),
+        ])
+    };
+    let ec = |algorithm, curve, x, y| {
+        Item::Map(vec![
+            pair(1, Item::Int(2)),
+            pair(3, Item::Int(algorithm)),
+            pair(-1, Item::Int(curve)),
+            pair(-2, bytes(x)),
+            pair(-3, bytes(y)),
+        ])
+    };
+    let rsa = |algorithm, n, e| {
+        Item::Map(vec![
+            pair(1, Item::Int(3)),
+            pair(3, Item::Int(algorithm)),
+            pair(-1, bytes(n)),
+            pair(-2, bytes(e)),
+        ])
+    };
+    for (key, taken) in [
+        (okp(-8, 6, 32), true),
+        (okp(-8, 4, 32), false),
+        (okp(-7, 6, 32), false),
+        (okp(-8, 6, 31), false),
+        (ec(-7, 1, 32, 32), true),
+        (ec(-7, 2, 32, 32), false),
+        (ec(-8, 1, 32, 32), false),
+        (ec(-7, 1, 32, 33), false),
+        (rsa(-257, 256, 3), true),
+        (rsa(-257, 255, 3), false),
+        (rsa(-257, 1025, 3), false),
+        (rsa(-257, 256, 0), false),
+        (rsa(-257, 256, 9), false),
+        // RSA with SHA-1 is nothing that was asked for.
+        (rsa(-65535, 256, 3), false),
+    ] {
+        assert_eq!(PublicKey::from_cose(&key).is_some(), taken, "{key:?}");
+    }
 }
 
 proptest! {

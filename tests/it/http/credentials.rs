@@ -4,8 +4,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::TestApi;
+use super::client::{TestApi, router_of};
 use super::leaks::assert_without;
+use crate::support::authenticator::Authenticator;
 use crate::support::client::{Answer, Client};
 use crate::support::database::TestDatabase;
 use crate::support::process::{ADMIN_PASSWORD, Installation};
@@ -18,6 +19,8 @@ async fn r13_credentials_in_force_are_in_no_later_answer_no_log_no_metric_and_no
     let mut installation = Installation::new(&database.runtime_dsn, &database.owner_dsn);
     installation.set("log.filter", "trace");
     let api = installation.api().await;
+    let other = installation.beside();
+    let other_api = other.api().await;
     let one_time = std::fs::read_to_string(installation.folder().join("admin-credential")).unwrap();
     let admin = installation.administrator().await;
     let send = async |client: &Client, method: Method, uri: &str, body: Value| -> Answer {
@@ -28,7 +31,24 @@ async fn r13_credentials_in_force_are_in_no_later_answer_no_log_no_metric_and_no
     let invitation = made.body["invitation"]["token"].as_str().unwrap().to_owned();
     let redemption = json!({"token": invitation, "newPassword": ANNS_PASSWORD});
     send(&installation.client(), Method::POST, "/api/v1/auth/redeem", redemption).await;
-    let ann = installation.client().log_in("ann", ANNS_PASSWORD, None).await;
+    let nobody = installation.client();
+    let first = nobody.log_in("ann", ANNS_PASSWORD, None).await;
+
+    // A second factor, a login with it, and a session that was refreshed at the other process.
+    let totp = "/api/v1/me/second-factor/totp";
+    let enrolment = send(&first, Method::POST, totp, json!({"password": ANNS_PASSWORD})).await;
+    let authenticator = Authenticator::of_uri(&text(&enrolment, "uri"));
+    let confirm = json!({"code": authenticator.code_ahead(0)});
+    let confirmed = send(&first, Method::POST, &format!("{totp}/confirm"), confirm).await;
+    let recovery: Vec<String> = serde_json::from_value(confirmed.body["recoveryCodes"].clone()).unwrap();
+    let login = json!({"username": "ann", "password": ANNS_PASSWORD});
+    let waiting = send(&nobody, Method::POST, "/api/v1/auth/login", login.clone()).await;
+    let challenge = send(&nobody, Method::POST, "/api/v1/auth/login", login).await;
+    let shown = json!({"challenge": text(&challenge, "challenge"), "recoveryCode": recovery[0]});
+    let session = send(&nobody, Method::POST, "/api/v1/auth/second-factor", shown).await;
+    let refresh = json!({"refreshToken": text(&session, "refreshToken")});
+    let refreshed = send(&other.client(), Method::POST, "/api/v1/auth/refresh", refresh).await;
+    let ann = nobody.with_token(text(&refreshed, "token"));
     let scopes = json!([{"paths": ["**"], "capabilities": ["list", "read", "create", "update"]}]);
     let made = send(
         &ann,
@@ -75,23 +95,54 @@ async fn r13_credentials_in_force_are_in_no_later_answer_no_log_no_metric_and_no
             .await
             .unwrap(),
     );
+    let worthless = text(&session, "refreshToken");
+    for (client, uri, body) in [
+        (&ann, "/api/v1/auth/step-up", json!({"recoveryCode": recovery[1]})),
+        (&ann, "/api/v1/auth/step-up", json!({"recoveryCode": recovery[1]})),
+        (
+            &nobody,
+            "/api/v1/auth/refresh",
+            json!({"refreshToken": format!("{worthless}x")}),
+        ),
+        (
+            &other.client(),
+            "/api/v1/auth/second-factor",
+            json!({"challenge": text(&waiting, "challenge"), "recoveryCode": recovery[1]}),
+        ),
+    ] {
+        later.push(client.request(Method::POST, uri, Some(&body)).await.unwrap());
+    }
+    later.push(other.client().with_token(key.clone()).read("shared/not-mine").await);
+    later.push(
+        ann.request(Method::GET, "/api/v1/me/second-factor", None)
+            .await
+            .unwrap(),
+    );
 
-    let metrics = installation.metrics(&api).await;
-    let log = api.log();
+    let metrics = installation.metrics(&api).await + &other.metrics(&other_api).await;
+    let log = api.log() + &other_api.log();
     assert!(log.contains("DEBUG"), "the log is at its most talkative");
     let rows = "SELECT query_to_xml('SELECT * FROM ' || quote_ident(relname), true, false, '')::text FROM pg_class \
                 WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace ORDER BY relname";
     let tables: Vec<String> = sqlx::query_scalar(rows).fetch_all(&database.superuser).await.unwrap();
     assert!(tables.concat().contains("deploy"), "the tables were read");
-    for credential in [
-        one_time.trim(),
-        ADMIN_PASSWORD,
-        ANNS_PASSWORD,
-        invitation.as_str(),
-        admin.token(),
-        ann.token(),
-        key.as_str(),
-    ] {
+    let credentials = [
+        one_time.trim().to_owned(),
+        ADMIN_PASSWORD.to_owned(),
+        ANNS_PASSWORD.to_owned(),
+        invitation,
+        admin.token().to_owned(),
+        first.token().to_owned(),
+        text(&session, "token"),
+        text(&session, "refreshToken"),
+        text(&refreshed, "token"),
+        text(&refreshed, "refreshToken"),
+        text(&waiting, "challenge"),
+        text(&challenge, "challenge"),
+        text(&enrolment, "secret"),
+        key,
+    ];
+    for credential in credentials.iter().chain(&recovery) {
         for answer in &later {
             assert_without("an answer", &answer.text, credential);
         }
@@ -101,6 +152,13 @@ async fn r13_credentials_in_force_are_in_no_later_answer_no_log_no_metric_and_no
             assert_without("the database", table, credential);
         }
     }
+}
+
+fn text(answer: &Answer, field: &str) -> String {
+    answer.body[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("{field}: {}", answer.text))
+        .to_owned()
 }
 
 async fn made_id(client: &Client) -> String {
@@ -174,20 +232,29 @@ fn public_functions(source: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whoever is pending, disabled or deleted acts by no credential, whatever the role says.
+/// Whoever is pending, disabled or deleted acts by no credential at any process, whatever the role says.
 #[tokio::test]
 async fn r09_an_administrator_who_may_not_act_administers_nothing() {
     let api = TestApi::new().await;
+    let replica = api.vault.replica(&api.database).await;
+    let processes = [api.router.clone(), router_of(&replica)];
     let invited = api
         .call("POST", "/api/v1/users", Some(json!({"name": "bob", "role": "admin"})))
         .await;
     let invitation = invited.json()["invitation"]["token"].as_str().unwrap().to_owned();
-    let answer = api.call_as(&invitation, "GET", "/api/v1/users", None).await;
-    assert_eq!(
-        answer.problem(),
-        (401, "TokenInvalid".to_owned()),
-        "an invitation is no credential"
-    );
+    let login = |name: &str| Some(json!({"username": name, "password": ADMIN_PASSWORD}));
+    for process in &processes {
+        let answer = api.call_at(process, &invitation, "GET", "/api/v1/users", None).await;
+        assert_eq!(
+            answer.problem(),
+            (401, "TokenInvalid".to_owned()),
+            "an invitation is no credential"
+        );
+        let pending = api
+            .call_at(process, "", "POST", "/api/v1/auth/login", login("bob"))
+            .await;
+        assert_eq!(pending.problem(), (401, "LoginFailed".to_owned()), "pending");
+    }
 
     let ann = api.person("ann", "admin").await;
     let body = json!({
@@ -204,25 +271,31 @@ async fn r09_an_administrator_who_may_not_act_administers_nothing() {
         ("DELETE", address.clone(), None),
     ] {
         let token = api.token_of("ann").await;
-        for credential in [&token, &key] {
-            assert_eq!(api.call_as(credential, "GET", "/api/v1/users", None).await.status, 200);
-        }
-        assert!(api.call(method, &uri, body).await.status.is_success());
-        for (credential, reason) in [(&token, "SessionEnded"), (&key, "ApiKeyEnded")] {
-            for (method, uri) in [
-                ("GET", "/api/v1/users"),
-                ("POST", "/api/v1/groups"),
-                ("GET", "/api/v1/me"),
-            ] {
-                let answer = api
-                    .call_as(credential, method, uri, Some(json!({"name": "mallory"})))
-                    .await;
-                assert_eq!(answer.problem(), (401, reason.to_owned()), "{method} {uri}");
+        for process in &processes {
+            for credential in [&token, &key] {
+                let answer = api.call_at(process, credential, "GET", "/api/v1/users", None).await;
+                assert_eq!(answer.status, 200);
             }
         }
-        let login = json!({"username": "ann", "password": ADMIN_PASSWORD});
-        let login = api.call("POST", "/api/v1/auth/login", Some(login)).await;
-        assert_eq!(login.problem(), (401, "LoginFailed".to_owned()));
+        assert!(api.call(method, &uri, body).await.status.is_success());
+        for process in &processes {
+            for (credential, reason) in [(&token, "SessionEnded"), (&key, "ApiKeyEnded")] {
+                for (method, uri) in [
+                    ("POST", "/api/v1/groups"),
+                    ("GET", "/api/v1/users"),
+                    ("GET", "/api/v1/me"),
+                ] {
+                    let answer = api
+                        .call_at(process, credential, method, uri, Some(json!({"name": "mallory"})))
+                        .await;
+                    assert_eq!(answer.problem(), (401, reason.to_owned()), "{method} {uri}");
+                }
+            }
+            let login = api
+                .call_at(process, "", "POST", "/api/v1/auth/login", login("ann"))
+                .await;
+            assert_eq!(login.problem(), (401, "LoginFailed".to_owned()));
+        }
         api.call("PATCH", &address, Some(enable.clone())).await;
     }
     assert_eq!(api.database.count("SELECT count(*) FROM groups").await, 0);

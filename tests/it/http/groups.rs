@@ -1,8 +1,9 @@
 //! Groups over REST: what they are called, who belongs to them, and what ends with them.
 
+use axum::Router;
 use serde_json::{Value, json};
 
-use super::client::TestApi;
+use super::client::{Answer, TestApi, router_of, send_to};
 use crate::support::vault::ADMIN_PASSWORD;
 
 impl TestApi {
@@ -29,11 +30,16 @@ impl TestApi {
     }
 
     /// Sends a request with somebody else's token.
-    pub async fn call_as(&self, token: &str, method: &str, uri: &str, body: Option<Value>) -> super::client::Answer {
+    pub async fn call_as(&self, token: &str, method: &str, uri: &str, body: Option<Value>) -> Answer {
+        self.call_at(&self.router, token, method, uri, body).await
+    }
+
+    /// The same to another process.
+    pub async fn call_at(&self, process: &Router, token: &str, method: &str, uri: &str, body: Option<Value>) -> Answer {
         let mut request = self.request(method, uri, body);
         let value = format!("Bearer {token}").parse().unwrap();
         request.headers_mut().insert("authorization", value);
-        self.send(request).await
+        send_to(process, request).await
     }
 }
 
@@ -140,37 +146,78 @@ async fn lists_go_on_after_names_of_any_script() {
 }
 
 #[tokio::test]
-async fn r07_joining_leaving_and_another_name_of_a_group_end_sessions() {
+async fn r07_joining_leaving_and_another_name_of_a_group_end_sessions_on_every_process() {
     let api = TestApi::new().await;
+    let replica = api.vault.replica(&api.database).await;
+    let processes = [api.router.clone(), router_of(&replica)];
     let ann = api.person("ann", "user").await;
-    let bob = api.person("bob", "user").await;
+    api.person("bob", "user").await;
     let made = api.call("POST", "/api/v1/groups", Some(json!({"name": "ops"}))).await;
     let group = made.header("location").to_owned();
     let bobs = api.token_of("bob").await;
-    let ended = (401, "SessionEnded".to_owned());
+    api.call("PUT", "/api/v1/records/shared/smtp", Some(json!({"data": {"a": "b"}})))
+        .await;
+    let policy = json!({
+        "subjects": [{"kind": "Group", "name": "ops"}],
+        "rules": [{"effect": "allow", "paths": ["shared/**"], "capabilities": ["read"]}],
+    });
+    let put = api.call("PUT", "/api/v1/policies/ops-read", Some(policy)).await;
+    assert!(put.status.is_success(), "{put:?}");
+    let scopes = json!([{"paths": ["**"], "capabilities": ["read"]}]);
+    let key = api
+        .call_as(
+            &api.token_of("ann").await,
+            "POST",
+            "/api/v1/me/api-keys",
+            Some(json!({"name": "deploy", "scopes": scopes})),
+        )
+        .await;
+    let key = key.json()["token"].as_str().unwrap().to_owned();
+    let me = async |process: &Router, token: &str| {
+        let answer = api.call_at(process, token, "GET", "/api/v1/me", None).await;
+        (
+            answer.status.as_u16(),
+            answer.json()["reason"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    // A key whose owner's rights have changed is asked to come again, and then has the new ones.
+    let read = async |process: &Router| {
+        let ask = || api.call_at(process, &key, "GET", "/api/v1/records/shared/smtp", None);
+        let answer = ask().await;
+        let answer = if answer.problem() == (503, "Busy".to_owned()) {
+            ask().await
+        } else {
+            answer
+        };
+        answer.status.as_u16()
+    };
+
     let membership = format!("{group}/members/{ann}");
-    for (method, uri, body) in [
-        ("PUT", &membership, None),
-        ("PATCH", &group, Some(json!({"name": "platform"}))),
-        ("DELETE", &membership, None),
-        ("PUT", &membership, None),
-        ("DELETE", &group, None),
+    let ended = (401, "SessionEnded".to_owned());
+    for (method, uri, body, reads) in [
+        ("PUT", &membership, None, 200),
+        ("DELETE", &membership, None, 403),
+        ("PUT", &membership, None, 200),
+        // The policy was written for the group of the old name.
+        ("PATCH", &group, Some(json!({"name": "platform"})), 403),
+        ("DELETE", &group, None, 403),
     ] {
+        // Known to both processes, so that neither answers from what it does not have in memory.
         let anns = api.token_of("ann").await;
-        assert_eq!(api.call_as(&anns, "GET", "/api/v1/me", None).await.status, 200);
+        for process in &processes {
+            assert_eq!(me(process, &anns).await.0, 200);
+            read(process).await;
+        }
         let changed = api.call(method, uri, body).await;
         assert!(changed.status.is_success(), "{method} {uri}: {changed:?}");
-        assert_eq!(
-            api.call_as(&anns, "GET", "/api/v1/me", None).await.problem(),
-            ended,
-            "{method} {uri}"
-        );
+        for (n, process) in processes.iter().enumerate() {
+            assert_eq!(me(process, &anns).await, ended, "{method} {uri}, process {n}");
+            assert_eq!(read(process).await, reads, "a key of hers: {method} {uri}, process {n}");
+        }
     }
-    assert_eq!(
-        api.call_as(&bobs, "GET", "/api/v1/me", None).await.status,
-        200,
-        "{bob} was in none of it"
-    );
+    for process in &processes {
+        assert_eq!(me(process, &bobs).await.0, 200, "bob was in none of it");
+    }
 }
 
 /// What a group was granted is not granted to another of the same name, made later.

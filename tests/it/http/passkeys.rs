@@ -5,7 +5,7 @@ use axum::Router;
 use serde_json::{Value, json};
 
 use super::client::{Answer, TestApi, router_with, send_to};
-use crate::support::passkey::Authenticator;
+use crate::support::passkey::{Authenticator, Kind};
 use crate::support::vault::TestVault;
 
 const ORIGIN: &str = "https://vault.example.org";
@@ -151,6 +151,52 @@ async fn a_passkey_is_registered_used_alone_renamed_and_removed_and_each_change_
             "{action}: {entries:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn passkeys_of_every_kind_of_key_that_is_asked_for_log_their_owner_in_and_no_signature_but_theirs_does() {
+    let stage = Stage::set().await;
+    let begun = stage
+        .send(
+            &stage.here,
+            &stage.ann().await,
+            "POST",
+            &format!("{PASSKEYS}/start"),
+            None,
+        )
+        .await
+        .json();
+    let asked: Vec<_> = begun["options"]["publicKey"]["pubKeyCredParams"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|kind| kind["alg"].as_i64().unwrap())
+        .collect();
+    assert_eq!(asked, [-8, -7, -257], "EdDSA, ES256, RS256");
+
+    // Registering ends sessions, so each is registered with the login of the one before.
+    let mut token = stage.ann().await;
+    for kind in [Kind::EdDsa, Kind::Es256, Kind::Rs256] {
+        let mut passkey = Authenticator::of_kind(kind, ORIGIN, DOMAIN);
+        let made = stage.register(&token, &mut passkey, &format!("{kind:?}")).await;
+        assert_eq!(made.status, 201, "{kind:?}: {made:?}");
+        let challenge = stage.challenge("/api/v1/auth/passkey/start", None).await;
+        let mut forged = passkey.get(&challenge["options"]);
+        let signature = forged["response"]["signature"].as_str().unwrap();
+        let (first, rest) = signature.split_at(10);
+        let other = if rest.starts_with('A') { "B" } else { "A" };
+        forged["response"]["signature"] = format!("{first}{other}{}", &rest[1..]).into();
+        assert_eq!(
+            stage.answer(&challenge, forged).await.problem(),
+            (401, "LoginFailed".to_owned()),
+            "{kind:?}: one bit or more of the signature is another"
+        );
+        let logged_in = stage.log_in(&mut passkey).await;
+        assert_eq!(logged_in.status, 200, "{kind:?}: {logged_in:?}");
+        token = logged_in.json()["token"].as_str().unwrap().to_owned();
+    }
+    let list = stage.send(&stage.here, &token, "GET", PASSKEYS, None).await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]

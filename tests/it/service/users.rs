@@ -109,6 +109,74 @@ async fn an_invited_person_sets_a_password_once_and_logs_in() {
     }
 }
 
+/// Every way to write "ann" that means her: small, large and wide letters.
+fn spellings() -> Vec<String> {
+    let letters = |small: char, wide: char| {
+        let large = |c: char| c.to_uppercase().next().unwrap();
+        [small, large(small), wide, large(wide)]
+    };
+    let (a, n) = (letters('a', 'ａ'), letters('n', 'ｎ'));
+    let mut all = Vec::new();
+    for first in a {
+        for second in n {
+            all.extend(n.map(|third| format!("{first}{second}{third}")));
+        }
+    }
+    all.extend([" ann".to_owned(), "Ann\t".to_owned(), "\u{3000}ANN ".to_owned()]);
+    all
+}
+
+#[tokio::test]
+async fn r01_every_spelling_is_one_account_one_counter_one_second_factor_and_one_name_in_the_audit_log() {
+    let database = TestDatabase::new().await;
+    let one = TestVault::open(&database).await;
+    let admin = one.admin().await;
+    let two = one.replica(&database).await;
+    let user = person(&one, &admin, new("ann")).await;
+    let (spellings, processes) = (spellings(), [&one, &two]);
+    assert_eq!(spellings.len(), 67);
+    let each = || spellings.iter().zip(processes.iter().cycle());
+
+    for (name, process) in each().take(8).chain(each().skip(60)) {
+        let token = login(process, name, PASSWORD).await.unwrap();
+        let ctx = context(process, &token).await.unwrap();
+        assert_eq!(ctx.actor().user().map(|user| user.id), Some(user.id), "{name:?}");
+    }
+    for (name, process) in each() {
+        assert!(login(process, name, "a wrong guess at it").await.is_err());
+    }
+    let failures = "SELECT failures::bigint FROM login_attempts";
+    assert_eq!(database.count(failures).await, 67, "one row, and every guess in it");
+    for (name, process) in each().take(8) {
+        let locked = login(process, name, PASSWORD).await;
+        assert_eq!(locked.err().map(|e| e.reason()), Some(Reason::LoginFailed), "{name:?}");
+    }
+
+    one.vault.users().unlock(&admin, user.id).await.unwrap();
+    let needs = UserChange {
+        second_factor_required: Some(true),
+        ..UserChange::default()
+    };
+    one.vault.users().change(&admin, user.id, needs).await.unwrap();
+    for (name, process) in each().take(8).chain(each().skip(60)) {
+        let request = LoginRequest {
+            name: name.clone(),
+            password: PASSWORD.into(),
+            new_password: None,
+        };
+        let outcome = process.vault.auth().login(request, RequestInfo::default()).await;
+        assert!(outcome.unwrap().challenge().is_some(), "{name:?}");
+    }
+
+    let audit = database.audit().await;
+    let logins: Vec<_> = audit.iter().filter(|entry| entry.starts_with("auth.login ")).collect();
+    for entry in &logins {
+        let canonical = entry.ends_with(" ann") || entry.ends_with(" admin");
+        assert!(canonical, "{entry}");
+    }
+    assert!(logins.iter().any(|entry| *entry == "auth.login deny LoginFailed ann"));
+}
+
 #[tokio::test]
 async fn r06_fifty_parallel_guesses_on_two_processes_count_as_fifty_and_lock_every_spelling() {
     let database = TestDatabase::new().await;

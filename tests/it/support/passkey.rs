@@ -1,8 +1,13 @@
 //! A passkey in software, as a browser and its authenticator together: it answers the options of the API as `navigator.credentials` would.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use aws_lc_rs::rsa::{self, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -12,9 +17,25 @@ const VERIFIED: u8 = 0x01 | 0x04;
 /// Attested credential data follows.
 const ATTESTED: u8 = 0x40;
 
+/// The kind of a passkey's key.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    EdDsa,
+    Es256,
+    Rs256,
+}
+
+/// A key pair of one of the kinds.
+enum Pair {
+    EdDsa(Ed25519KeyPair),
+    Es256(EcdsaKeyPair),
+    Rs256(rsa::KeyPair),
+}
+
 /// One passkey.
+#[derive(Clone)]
 pub struct Authenticator {
-    pair: EcdsaKeyPair,
+    pair: Arc<Pair>,
     credential_id: Vec<u8>,
     user_handle: Option<String>,
     origin: String,
@@ -30,8 +51,18 @@ pub struct Authenticator {
 impl Authenticator {
     /// An authenticator in a browser that shows a page of this origin.
     pub fn new(origin: &str, rp_id: &str) -> Self {
+        Self::of_kind(Kind::Es256, origin, rp_id)
+    }
+
+    /// The same with a key of this kind.
+    pub fn of_kind(kind: Kind, origin: &str, rp_id: &str) -> Self {
+        let pair = match kind {
+            Kind::EdDsa => Pair::EdDsa(Ed25519KeyPair::generate().unwrap()),
+            Kind::Es256 => Pair::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap()),
+            Kind::Rs256 => Pair::Rs256(rsa::KeyPair::generate(KeySize::Rsa2048).unwrap()),
+        };
         Self {
-            pair: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(),
+            pair: Arc::new(pair),
             credential_id: aether_vault::crypto::random::bytes::<32>().to_vec(),
             user_handle: None,
             origin: origin.to_owned(),
@@ -50,18 +81,7 @@ impl Authenticator {
 
     /// Another authenticator with the same key, as a thief would have it.
     pub fn copy(&self) -> Self {
-        use aws_lc_rs::encoding::AsDer as _;
-        let der: aws_lc_rs::encoding::EcPrivateKeyRfc5915Der<'_> = self.pair.private_key().as_der().unwrap();
-        Self {
-            pair: EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, der.as_ref()).unwrap(),
-            credential_id: self.credential_id.clone(),
-            user_handle: self.user_handle.clone(),
-            origin: self.origin.clone(),
-            rp_id: self.rp_id.clone(),
-            counter: self.counter,
-            counts: self.counts,
-            flags: self.flags,
-        }
+        self.clone()
     }
 
     /// `navigator.credentials.create`.
@@ -73,15 +93,16 @@ impl Authenticator {
         data.extend([0; 16]);
         data.extend(u16::try_from(self.credential_id.len()).unwrap().to_be_bytes());
         data.extend(&self.credential_id);
-        let point = self.pair.public_key().as_ref();
-        // COSE: an EC2 key for ES256 on P-256.
-        data.extend([0xa5, 0x01, 0x02, 0x03, 0x26, 0x20, 0x01, 0x21, 0x58, 0x20]);
-        data.extend(&point[1..33]);
-        data.extend([0x22, 0x58, 0x20]);
-        data.extend(&point[33..]);
+        data.extend(self.pair.cose());
         // CBOR: {"fmt": "none", "attStmt": {}, "authData": data}.
-        let mut object = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x58".to_vec();
-        object.push(u8::try_from(data.len()).unwrap());
+        let mut object = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData".to_vec();
+        match u8::try_from(data.len()) {
+            Ok(length) => object.extend([0x58, length]),
+            Err(_) => {
+                object.push(0x59);
+                object.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+            }
+        }
         object.extend(data);
         self.credential(&json!({"clientDataJSON": encode(&client), "attestationObject": encode(&object)}))
     }
@@ -94,10 +115,10 @@ impl Authenticator {
         let client = self.client_data("webauthn.get", &options["publicKey"]);
         let data = self.authenticator_data(self.flags);
         let signed = [data.as_slice(), digest(&SHA256, &client).as_ref()].concat();
-        let signature = self.pair.sign(&SystemRandom::new(), &signed).unwrap();
+        let signature = self.pair.sign(&signed);
         self.credential(&json!({
             "clientDataJSON": encode(&client), "authenticatorData": encode(&data),
-            "signature": encode(signature.as_ref()), "userHandle": self.user_handle,
+            "signature": encode(&signature), "userHandle": self.user_handle,
         }))
     }
 
@@ -118,6 +139,45 @@ impl Authenticator {
         data.push(flags);
         data.extend(self.counter.to_be_bytes());
         data
+    }
+}
+
+impl Pair {
+    /// The public key (RFC 9053).
+    fn cose(&self) -> Vec<u8> {
+        match self {
+            Self::EdDsa(pair) => {
+                // OKP, EdDSA, Ed25519, x.
+                let head = [0xa4, 0x01, 0x01, 0x03, 0x27, 0x20, 0x06, 0x21, 0x58, 0x20];
+                [&head[..], pair.public_key().as_ref()].concat()
+            }
+            Self::Es256(pair) => {
+                // EC2, ES256, P-256, x, y.
+                let head = [0xa5, 0x01, 0x02, 0x03, 0x26, 0x20, 0x01, 0x21, 0x58, 0x20];
+                let point = pair.public_key().as_ref();
+                [&head[..], &point[1..33], &[0x22, 0x58, 0x20], &point[33..]].concat()
+            }
+            Self::Rs256(pair) => {
+                // RSA, RS256, n, e; n and e out of the DER of an RSAPublicKey (RFC 8017) of 2048 bits.
+                let head = [0xa4, 0x01, 0x03, 0x03, 0x39, 0x01, 0x00, 0x20, 0x59, 0x01, 0x00];
+                let der = pair.public_key().as_ref();
+                assert_eq!((der.len(), &der[4..9]), (270, &[0x02, 0x82, 0x01, 0x01, 0x00][..]));
+                [&head[..], &der[9..265], &[0x21, 0x43], &der[267..]].concat()
+            }
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::EdDsa(pair) => pair.sign(message).as_ref().to_vec(),
+            Self::Es256(pair) => pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
+            Self::Rs256(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+                    .unwrap();
+                signature
+            }
+        }
     }
 }
 

@@ -149,7 +149,14 @@ pub fn sso(providers: &[settings::SsoProvider]) -> SsoSettings {
     }
 }
 
-/// A browser, as far as the provider sees it.
+/// Where a visit leads.
+pub struct Visited {
+    pub status: u16,
+    /// Where the browser is sent, or nothing.
+    pub location: String,
+}
+
+/// A browser, as far as the provider and the vault see it.
 pub struct Browser {
     http: reqwest::Client,
     jar: BTreeMap<String, String>,
@@ -186,6 +193,18 @@ impl Browser {
             next = location.into();
         }
         panic!("the provider sends the browser in circles");
+    }
+
+    /// Goes to an address, and no further.
+    pub async fn visit(&mut self, address: &str) -> Visited {
+        let answer = self.get(address).await;
+        let location = answer.headers().get("location");
+        Visited {
+            status: answer.status().as_u16(),
+            location: location
+                .map(|location| location.to_str().unwrap().to_owned())
+                .unwrap_or_default(),
+        }
     }
 
     /// Logs out at the provider: its page, and its button.
