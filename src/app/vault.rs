@@ -19,7 +19,7 @@ use crate::service::auth::{
 use crate::service::context::SystemClock;
 use crate::service::door::TokenReviewer;
 use crate::service::error::Reason;
-use crate::service::{Metrics, Vault, VaultConfig};
+use crate::service::{Metrics, Vault, VaultConfig, register_pool};
 use crate::settings::{Auth, Dsn, Settings};
 use crate::store::Pool;
 use crate::store::pool::{PoolOptions, connect_lazy};
@@ -96,7 +96,9 @@ pub(super) async fn open(
     outside: &Outside,
     stop: &CancellationToken,
 ) -> Result<Option<Arc<Vault>>, AppError> {
-    let metrics = Metrics::register(registry).map_err(|error| AppError::Failed(error.to_string()))?;
+    let metrics = Metrics::register(registry)
+        .and_then(|metrics| register_pool(registry, pool.clone()).map(|()| metrics))
+        .map_err(|error| AppError::Failed(error.to_string()))?;
     let mut wait = FIRST_RETRY;
     loop {
         let config = config(

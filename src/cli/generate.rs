@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::failure::Failure;
-use crate::app;
+use crate::{app, settings};
 
 #[derive(Subcommand)]
 pub(super) enum GenerateCommand {
@@ -17,6 +17,8 @@ pub(super) enum GenerateCommand {
     },
     /// The description of the REST API, OpenAPI 3.1
     Openapi,
+    /// The reference of all settings, Markdown
+    Settings,
 }
 
 pub(super) fn run(command: GenerateCommand) -> Result<(), Failure> {
@@ -24,6 +26,10 @@ pub(super) fn run(command: GenerateCommand) -> Result<(), Failure> {
         GenerateCommand::Crds { output } => output,
         GenerateCommand::Openapi => {
             print!("{}", app::openapi());
+            return Ok(());
+        }
+        GenerateCommand::Settings => {
+            print!("{}", settings::reference());
             return Ok(());
         }
     };

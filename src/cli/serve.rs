@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::SettingsArgs;
 use super::failure::Failure;
-use crate::settings::{Loaded, Overrides};
+use crate::settings::{Flag, Loaded, Overrides};
 use crate::{app, telemetry};
 
 /// Serves the REST API until SIGTERM or SIGINT, then drains.
@@ -36,29 +36,21 @@ pub(super) struct ControllerArgs {
 
 pub(super) fn api(settings: &SettingsArgs, args: &ApiArgs) -> Result<(), Failure> {
     let mut overrides = Overrides::default();
-    overrides.flag("--listen", "http.listen", args.listen.as_deref());
-    overrides.flag(
-        "--metrics-listen",
-        "metrics.listen",
-        args.common.metrics_listen.as_deref(),
-    );
+    overrides.flag(Flag::LISTEN, args.listen.as_deref());
+    overrides.flag(Flag::METRICS_LISTEN, args.common.metrics_listen.as_deref());
     let loaded = start(settings, overrides, &args.common)?;
     Ok(on_all_cores(app::api(&loaded.settings))?)
 }
 
 pub(super) fn controller(settings: &SettingsArgs, args: &ControllerArgs) -> Result<(), Failure> {
     let mut overrides = Overrides::default();
-    overrides.flag(
-        "--metrics-listen",
-        "controller.metrics_listen",
-        args.common.metrics_listen.as_deref(),
-    );
+    overrides.flag(Flag::CONTROLLER_METRICS_LISTEN, args.common.metrics_listen.as_deref());
     let loaded = start(settings, overrides, &args.common)?;
     Ok(on_all_cores(app::controller(&loaded.settings))?)
 }
 
 fn start(settings: &SettingsArgs, mut overrides: Overrides, args: &CommonArgs) -> Result<Loaded, Failure> {
-    overrides.flag("--log-format", "log.format", args.log_format.as_deref());
+    overrides.flag(Flag::LOG_FORMAT, args.log_format.as_deref());
     let loaded = settings.load(overrides)?;
     telemetry::start_log(&loaded.settings.log)
         .map_err(|error| Failure::new(format!("cannot start the log: {error}")))?;

@@ -104,6 +104,9 @@ impl Vault {
                 .map_err(store_failed)?;
             hold.until = held.then(|| asked + LEASE * 2);
             if !held {
+                if matches!(task.work, Work::CleanUp) {
+                    self.metrics.forget_counts();
+                }
                 return Ok(());
             }
         }

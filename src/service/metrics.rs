@@ -43,6 +43,7 @@ pub struct Metrics {
     pub(super) job_last_success: GaugeVec,
     pub(super) maintenance: IntGauge,
     pub(super) records_expiring: GaugeVec,
+    pub(super) key_age: GaugeVec,
 }
 
 impl Metrics {
@@ -212,11 +213,25 @@ impl Metrics {
                 "Records that say when their values end, by how soon that is.",
                 &["within"],
             )?,
+            key_age: gauges(
+                "aether_vault_key_age_seconds",
+                "Age of the keys in use, in seconds; of those of records the oldest.",
+                &["key"],
+            )?,
         };
         // There from the start, so that an alert on their rate sees the first one too.
         for result in ["ok", "failed", "change_required", "second_factor"] {
             metrics.logins.with_label_values(&[result]);
         }
+        for verdict in ["intact", "tampered", "cannot_tell"] {
+            metrics.audit_verifications.with_label_values(&[verdict]);
+        }
         Ok(metrics)
+    }
+
+    /// Forgets what the clean-up counted: another process counts now, and two would say different things.
+    pub(super) fn forget_counts(&self) {
+        self.records_expiring.reset();
+        self.key_age.reset();
     }
 }

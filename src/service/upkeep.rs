@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Vault;
 use super::failure::store_failed;
 use crate::store::{
-    access_daily, api_keys, audit, changes, cluster_namespaces, device_grants, login_attempts, login_challenges,
+    access_daily, api_keys, audit, changes, cluster_namespaces, device_grants, keks, login_attempts, login_challenges,
     one_time_tokens, passkeys, sessions, sso, totp,
 };
 
@@ -68,6 +68,20 @@ impl Vault {
         passkeys::prune(&self.pool).await.map_err(store_failed)?;
         sso::prune(&self.pool).await.map_err(store_failed)?;
         device_grants::prune(&self.pool).await.map_err(store_failed)?;
+        self.look_at_keys().await?;
         self.clear_records().await
+    }
+
+    async fn look_at_keys(&self) -> super::error::Result<()> {
+        let ages = keks::ages(&self.pool).await.map_err(store_failed)?;
+        for (key, age) in [
+            ("record", ages.record),
+            ("signing", ages.signing),
+            ("sealing", ages.sealing),
+            ("audit", ages.audit),
+        ] {
+            self.metrics.key_age.with_label_values(&[key]).set(age);
+        }
+        Ok(())
     }
 }

@@ -1,9 +1,11 @@
 //! How to reach Postgres: a URL with a password in it, so it is a secret, and it must name its transport.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
 use reqwest::Url;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -122,6 +124,16 @@ impl fmt::Display for Dsn {
 impl fmt::Debug for Dsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Dsn({})", self.masked)
+    }
+}
+
+impl JsonSchema for Dsn {
+    fn schema_name() -> Cow<'static, str> {
+        "Dsn".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "URL"})
     }
 }
 

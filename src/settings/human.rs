@@ -1,8 +1,10 @@
 //! Durations and sizes as people write them: `10m`, `1h30m`, `250ms`; `32MiB`, `64KiB`, `4096`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A duration: whole numbers with `ms`, `s`, `m`, `h` or `d`, joined: `1h30m`.
@@ -85,6 +87,16 @@ impl fmt::Display for HumanDuration {
             rest %= milliseconds;
         }
         Ok(())
+    }
+}
+
+impl JsonSchema for HumanDuration {
+    fn schema_name() -> Cow<'static, str> {
+        "HumanDuration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "duration"})
     }
 }
 
@@ -177,6 +189,16 @@ impl fmt::Display for ByteSize {
             Some((name, bytes)) => write!(f, "{}{name}", self.0 / bytes),
             None => write!(f, "{}", self.0),
         }
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "size"})
     }
 }
 

@@ -38,15 +38,55 @@ impl fmt::Display for Origin {
     }
 }
 
+/// A flag of its own that sets a setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Flag {
+    /// As it is written.
+    pub name: &'static str,
+    /// The setting.
+    pub setting: &'static str,
+    /// The subcommand that takes it; of both servers if empty.
+    pub of: &'static str,
+}
+
+impl Flag {
+    /// Where the API listens.
+    pub const LISTEN: Self = Self::new("--listen", "http.listen", "api");
+    /// Where the API's metrics are.
+    pub const METRICS_LISTEN: Self = Self::new("--metrics-listen", "metrics.listen", "api");
+    /// Where the controller's metrics are.
+    pub const CONTROLLER_METRICS_LISTEN: Self =
+        Self::new("--metrics-listen", "controller.metrics_listen", "controller");
+    /// The form of the log.
+    pub const LOG_FORMAT: Self = Self::new("--log-format", "log.format", "");
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::LISTEN,
+        Self::METRICS_LISTEN,
+        Self::CONTROLLER_METRICS_LISTEN,
+        Self::LOG_FORMAT,
+    ];
+
+    const fn new(name: &'static str, setting: &'static str, of: &'static str) -> Self {
+        Self { name, setting, of }
+    }
+}
+
+/// The environment variable of a setting.
+pub(super) fn variable_of(setting: &str) -> String {
+    format!("{PREFIX}{}", setting.to_ascii_uppercase().replace('.', "__"))
+}
+
 /// What the command line sets: flags of their own, and `--set section.key=value`.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides(Vec<(String, String, String)>);
 
 impl Overrides {
-    /// Sets `key` (`http.listen`) by a flag of its own.
-    pub fn flag(&mut self, flag: &str, key: &str, value: Option<&str>) {
+    /// Sets a setting by a flag of its own, if that was given.
+    pub fn flag(&mut self, flag: Flag, value: Option<&str>) {
         if let Some(value) = value {
-            self.0.push((flag.to_owned(), key.to_owned(), value.to_owned()));
+            self.0
+                .push((flag.name.to_owned(), flag.setting.to_owned(), value.to_owned()));
         }
     }
 

@@ -28,7 +28,7 @@ impl Settings {
         Self::load_from(file, std::env::vars_os(), overrides)
     }
 
-    fn load_from(
+    pub(super) fn load_from(
         file: Option<&Path>,
         environment: impl Iterator<Item = (OsString, OsString)>,
         overrides: Overrides,

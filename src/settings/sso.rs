@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
@@ -13,15 +14,15 @@ use crate::domain::sso::{ClaimNames, ClaimRules, RedirectRules, RoleValues};
 const MAX_PROVIDERS: usize = 20;
 
 /// Single sign-on.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sso {
-    /// The providers, in the order in which they are offered.
+    /// Providers of OpenID Connect, at most 20, in the order in which they are offered.
     pub providers: Vec<SsoProvider>,
 }
 
 /// A provider of OpenID Connect.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SsoProvider {
     /// Its name in addresses, and the origin of memberships that it makes: a DNS label. Another name is another provider.
@@ -88,7 +89,7 @@ impl Default for SsoProvider {
 }
 
 /// Which claim says what; dots lead through objects.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SsoClaims {
     /// The user name.
@@ -116,7 +117,7 @@ impl Default for SsoClaims {
 }
 
 /// Values of the roles' claim.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SsoRoles {
     /// That make an administrator.
@@ -126,7 +127,7 @@ pub struct SsoRoles {
 }
 
 /// When the provider's word on a second factor counts.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SsoSecondFactor {
     /// Whether it counts at all.

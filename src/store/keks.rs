@@ -122,3 +122,44 @@ pub async fn any(pool: &Pool) -> StoreResult<bool> {
         .fetch_one(pool)
         .await?)
 }
+
+/// How old the keys in use are, in seconds: of each lineage the newest counts. A vault without any has age 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KeyAges {
+    /// The oldest of those that wrap the data keys of records; shredded roots have none.
+    pub record: f64,
+    /// Signs access tokens.
+    pub signing: f64,
+    /// Values are sealed to it.
+    pub sealing: f64,
+    /// Signs blocks of the audit log.
+    pub audit: f64,
+}
+
+/// How old the keys in use are. One round trip.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn ages(pool: &Pool) -> StoreResult<KeyAges> {
+    let row = sqlx::query!(
+        r#"WITH newest (record, signing, sealing, audit) AS (
+             SELECT (SELECT min(made) FROM (SELECT max(k.created_at) AS made FROM keks k JOIN roots r ON r.id = k.root_id
+                       WHERE k.purpose = 'data' AND r.state <> 'shredded' GROUP BY k.root_id) AS lineages),
+                    (SELECT max(created_at) FROM signing_keys),
+                    (SELECT max(created_at) FROM sealing_keys),
+                    (SELECT max(created_at) FROM audit_keys))
+           SELECT COALESCE(extract(epoch FROM now() - record), 0)::float8 AS "record!",
+                  COALESCE(extract(epoch FROM now() - signing), 0)::float8 AS "signing!",
+                  COALESCE(extract(epoch FROM now() - sealing), 0)::float8 AS "sealing!",
+                  COALESCE(extract(epoch FROM now() - audit), 0)::float8 AS "audit!"
+           FROM newest"#
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(KeyAges {
+        record: row.record,
+        signing: row.signing,
+        sealing: row.sealing,
+        audit: row.audit,
+    })
+}

@@ -117,6 +117,8 @@ impl Vault {
             .await
             .map_err(store_failed)?
         {
+            // Whoever delivers knows how far behind the sink is. It fails if there was no such gauge, which is as well.
+            let _ = self.metrics.audit_sink_lag.remove_label_values(&[sink.name()]);
             return Ok(Progress::Nothing);
         }
         let tip = audit_blocks::tip(&self.pool).await.map_err(store_failed)?;

@@ -6,6 +6,7 @@ use aether_vault::crypto::provider::generate_file;
 use aether_vault::domain::record::Expect;
 use aether_vault::service::error::Reason;
 
+use crate::support::cluster::eventually;
 use crate::support::database::TestDatabase;
 use crate::support::vault::{TestVault, path, record, text};
 
@@ -132,4 +133,44 @@ async fn a_signing_key_that_was_not_sealed_by_the_vault_verifies_nothing() {
         .err()
         .unwrap();
     assert_eq!(error.reason(), Reason::KeyUnavailable);
+}
+
+/// What an alert on old keys looks at.
+#[tokio::test]
+async fn the_age_of_the_keys_in_use_is_told() {
+    let database = TestDatabase::new().await;
+    let process = TestVault::open(&database).await;
+    let admin = process.admin().await;
+    for name in ["shared/a", "other/b"] {
+        let (at, value) = (path(name), record(&[("n", "1")]));
+        let records = process.vault.records();
+        records.write(&admin, &at, &value, Expect::Any).await.unwrap();
+    }
+    database
+        .execute("UPDATE keks SET created_at = now() - interval '500 days' WHERE purpose = 'data' AND root_id = (SELECT root_id FROM secrets WHERE path = 'shared/a')")
+        .await;
+    database
+        .execute("UPDATE sealing_keys SET created_at = now() - interval '40 days'")
+        .await;
+    // The next process to look is the other one.
+    database.execute("DELETE FROM jobs").await;
+    let other = process.replica(&database).await;
+    eventually("another process looks at the keys", async || {
+        match other.metric("aether_vault_key_age_seconds") {
+            0.0 => Err("no age yet".to_owned()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    let days = |key: &str| {
+        let families = other.registry.gather();
+        let family = families.iter().find(|f| f.name() == "aether_vault_key_age_seconds");
+        let metrics = family.unwrap().get_metric();
+        let found = metrics.iter().find(|metric| metric.get_label()[0].value() == key);
+        (found.unwrap().get_gauge().get_value() / 86_400.0).floor()
+    };
+    assert_eq!(
+        [days("record"), days("sealing"), days("signing"), days("audit")],
+        [500.0, 40.0, 0.0, 0.0]
+    );
 }
