@@ -115,17 +115,6 @@ pub async fn purge_record(tx: &mut Tx<'_>, id: Uuid) -> StoreResult<()> {
     Ok(())
 }
 
-/// Says which resource feeds the record, or that none does.
-///
-/// # Errors
-/// [`super::StoreError`].
-pub async fn manage(tx: &mut Tx<'_>, id: Uuid, manager: Option<&str>) -> StoreResult<()> {
-    sqlx::query!("UPDATE secrets SET managed_by = $2 WHERE id = $1", id, manager)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
 /// Removes for good what was deleted longer than `seconds` ago, at most `limit` records; answers their paths.
 ///
 /// # Errors

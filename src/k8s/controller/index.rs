@@ -1,6 +1,7 @@
 //! Who uses what: record paths and Secrets, each to the `VaultSecret`s that use it. A change wakes exactly those.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -11,7 +12,10 @@ use crate::domain::path::RecordPath;
 /// What one `VaultSecret` uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Uses {
+    /// The records that it reads.
     pub(super) paths: Vec<RecordPath>,
+    /// The records of the authorities that issue its certificates: read when one is issued, and not part of what the vault is asked about it.
+    pub(super) issuers: Vec<RecordPath>,
     /// The Secret that its record follows.
     pub(super) follows: Option<Key>,
     /// The Secret that it writes.
@@ -30,6 +34,7 @@ pub(super) struct Index {
 struct Maps {
     uses: HashMap<Key, Uses>,
     by_path: HashMap<RecordPath, BTreeSet<Key>>,
+    by_issuer: HashMap<RecordPath, BTreeSet<Key>>,
     by_target: HashMap<Key, BTreeSet<Key>>,
 }
 
@@ -44,6 +49,9 @@ impl Index {
         let target = uses.target.clone();
         for path in &uses.paths {
             maps.by_path.entry(path.clone()).or_default().insert(key.clone());
+        }
+        for path in &uses.issuers {
+            maps.by_issuer.entry(path.clone()).or_default().insert(key.clone());
         }
         maps.by_target
             .entry(uses.target.clone())
@@ -81,22 +89,19 @@ impl Index {
         self.follows_changed.notified().await;
     }
 
-    /// The resources that use a record.
+    /// The resources that read a record.
     pub(super) fn using(&self, path: &RecordPath) -> Vec<Key> {
-        self.lock()
-            .by_path
-            .get(path)
-            .map(|keys| keys.iter().cloned().collect())
-            .unwrap_or_default()
+        listed(&self.lock().by_path, path)
+    }
+
+    /// The resources whose certificates the authority of a record issues.
+    pub(super) fn issued_by(&self, path: &RecordPath) -> Vec<Key> {
+        listed(&self.lock().by_issuer, path)
     }
 
     /// The resources that write a Secret.
     pub(super) fn targeting(&self, secret: &Key) -> Vec<Key> {
-        self.lock()
-            .by_target
-            .get(secret)
-            .map(|keys| keys.iter().cloned().collect())
-            .unwrap_or_default()
+        listed(&self.lock().by_target, secret)
     }
 
     fn lock(&self) -> MutexGuard<'_, Maps> {
@@ -108,20 +113,28 @@ impl Maps {
     fn take(&mut self, key: &Key) -> Option<Uses> {
         let uses = self.uses.remove(key)?;
         for path in &uses.paths {
-            if let Some(keys) = self.by_path.get_mut(path) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.by_path.remove(path);
-                }
-            }
+            strike(&mut self.by_path, path, key);
         }
-        if let Some(keys) = self.by_target.get_mut(&uses.target) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.by_target.remove(&uses.target);
-            }
+        for path in &uses.issuers {
+            strike(&mut self.by_issuer, path, key);
         }
+        strike(&mut self.by_target, &uses.target, key);
         Some(uses)
+    }
+}
+
+fn listed<K: Eq + Hash>(map: &HashMap<K, BTreeSet<Key>>, at: &K) -> Vec<Key> {
+    map.get(at)
+        .map(|keys| keys.iter().cloned().collect())
+        .unwrap_or_default()
+}
+
+fn strike<K: Eq + Hash>(map: &mut HashMap<K, BTreeSet<Key>>, at: &K, key: &Key) {
+    if let Some(keys) = map.get_mut(at) {
+        keys.remove(key);
+        if keys.is_empty() {
+            map.remove(at);
+        }
     }
 }
 
@@ -132,6 +145,7 @@ mod tests {
     fn uses(paths: &[&str], target: &str) -> Uses {
         Uses {
             paths: paths.iter().map(|path| RecordPath::parse(path).unwrap()).collect(),
+            issuers: Vec::new(),
             follows: None,
             target: Key::new("shop", target),
         }
@@ -150,5 +164,23 @@ mod tests {
         assert_eq!(index.remove(&b), Some(Key::new("shop", "b")));
         assert!(index.using(&ca).is_empty());
         assert_eq!(index.targeting(&Key::new("shop", "c")), vec![a]);
+    }
+    #[test]
+    fn an_authority_leads_to_those_that_it_issues_for_and_not_to_its_readers() {
+        let index = Index::default();
+        let (leaf, reader) = (Key::new("shop", "leaf"), Key::new("shop", "reader"));
+        let ca = RecordPath::parse("shared/ca").unwrap();
+        let issued = Uses {
+            issuers: vec![ca.clone()],
+            ..uses(&["k8s/shop/leaf"], "leaf")
+        };
+        index.set(&leaf, issued);
+        index.set(&reader, uses(&["shared/ca"], "reader"));
+        assert_eq!(
+            (index.issued_by(&ca), index.using(&ca)),
+            (vec![leaf.clone()], vec![reader])
+        );
+        index.set(&leaf, uses(&["k8s/shop/leaf"], "leaf"));
+        assert!(index.issued_by(&ca).is_empty());
     }
 }

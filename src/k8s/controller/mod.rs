@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `lease` | lets one replica lead |
 //! | `term` | one term of leadership: the watches and who is told what |
+//! | `desk` | what the watch of `VaultSecret`s tells |
 //! | `queue`, `wake` | what waits, and what is woken by a change in the vault |
 //! | `vault_secret`, `vault_policy` | one look at one resource |
 //! | `reaper` | Secrets whose `VaultSecret` is gone |
@@ -17,6 +18,7 @@
 mod calendar;
 mod context;
 mod definition;
+mod desk;
 mod events;
 mod imports;
 mod index;

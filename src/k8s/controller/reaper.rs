@@ -16,7 +16,7 @@ use super::context::Context;
 use super::definition::Definition;
 use super::key::Key;
 use super::queue::{Causes, Class};
-use super::vault_secret::reconcile::asker;
+use super::vault_secret::heads::asker;
 use super::vault_secret::remove::remove;
 use crate::domain::sync::brake::Brake;
 use crate::k8s::crd::VaultSecret;

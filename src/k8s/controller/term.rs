@@ -1,6 +1,5 @@
 //! One term of leadership: starts the watches, tells each part what it needs to know, and ends with all of them.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,12 +15,12 @@ use tracing::warn;
 
 use super::ControllerError;
 use super::calendar::Calendar;
-use super::context::{AllNotes, Context, LetGo, Resource, Revoked, SecretMeta};
+use super::context::{AllNotes, Context, Resource, Revoked, SecretMeta};
 use super::definition::Definitions;
+use super::desk::VaultSecretDesk;
 use super::events::events;
 use super::imports;
-use super::index::{Index, Uses};
-use super::key::Key;
+use super::index::Index;
 use super::memory::Memory;
 use super::namespaces::{self, Namespaces};
 use super::publish;
@@ -31,8 +30,7 @@ use super::restart::Restarts;
 use super::vault_policy::Policies;
 use super::vault_secret::feed::{self, ROTATE_NOW, SYNC_NOW};
 use super::vault_secret::ownership::{MANAGED_BY, MANAGER};
-use super::vault_secret::source::SourcePlan;
-use super::vault_secret::{plan, reconcile};
+use super::vault_secret::reconcile;
 use super::wake::{self, Wish};
 use super::watch::{Cache, Notice, follow, scopes};
 use crate::k8s::crd::{VaultPolicy, VaultSecret};
@@ -229,12 +227,7 @@ fn watch_vault_secrets(parts: &mut JoinSet<()>, context: &Arc<Context>, wishes: 
     for api in scopes::<DeserializeGuard<VaultSecret>>(&context.client, &context.settings) {
         let (context, wishes) = (Arc::clone(context), wishes.clone());
         parts.spawn(async move {
-            let mut desk = VaultSecretDesk {
-                context: &context,
-                wishes: &wishes,
-                populations: HashMap::new(),
-                listed: false,
-            };
+            let mut desk = VaultSecretDesk::new(&context, &wishes);
             let notice = |notice: Notice<'_, Resource<VaultSecret>>| desk.notice(notice);
             follow(api, Config::default(), &context.vault_secrets, reduce, notice).await;
         });
@@ -258,150 +251,6 @@ fn reduce<K: kube::Resource>(DeserializeGuard(object): DeserializeGuard<K>) -> R
         Err(mut invalid) => {
             slim(&mut invalid.metadata);
             Resource::Malformed(Box::new(invalid.metadata))
-        }
-    }
-}
-
-/// Takes what the watch of `VaultSecret`s tells.
-struct VaultSecretDesk<'a> {
-    context: &'a Context,
-    wishes: &'a mpsc::UnboundedSender<Wish>,
-    /// How many resources each namespace has.
-    populations: HashMap<Arc<str>, usize>,
-    /// The first listing is over.
-    listed: bool,
-}
-
-impl VaultSecretDesk<'_> {
-    fn notice(&mut self, notice: Notice<'_, Resource<VaultSecret>>) {
-        match notice {
-            Notice::Applied {
-                key,
-                object,
-                before,
-                listing,
-            } => self.applied(key, object, before.as_deref(), listing),
-            Notice::Gone { key, object } => self.gone(key, object),
-            Notice::Listed => {
-                // The first comparison of everything begins by itself.
-                if std::mem::replace(&mut self.listed, true) {
-                    let _ = self.wishes.send(Wish::Everything);
-                }
-                self.context.gone.notify_one();
-            }
-        }
-    }
-
-    fn applied(
-        &mut self,
-        key: &Key,
-        object: &Resource<VaultSecret>,
-        before: Option<&Resource<VaultSecret>>,
-        listing: bool,
-    ) {
-        let context = self.context;
-        let population = self.populations.entry(Arc::clone(&key.namespace)).or_default();
-        let newcomer = before.is_none_or(|before| before.uid() != object.uid());
-        // See `namespaces`: who moves into an empty namespace may have moved into another one than we know.
-        if newcomer && self.listed && (*population == 0 || listing) {
-            context.namespaces.doubt(&key.namespace);
-        }
-        if before.is_none() {
-            *population += 1;
-        }
-        if let Some(before) = before.filter(|_| newcomer) {
-            context.notes.remove(before.uid());
-            context.gone.notify_one();
-        }
-        if let Some(resource_version) = &object.meta().resource_version {
-            context
-                .notes
-                .change(object.uid(), |notes| notes.own_status.told(resource_version));
-        }
-        self.index(key, object);
-        let same = before.is_some_and(|before| {
-            !newcomer
-                && before.meta().generation == object.meta().generation
-                && before.meta().deletion_timestamp == object.meta().deletion_timestamp
-        });
-        let asked = |name: &str| {
-            let annotation = |object: &Resource<VaultSecret>| object.meta().annotations.as_ref()?.get(name).cloned();
-            annotation(object).is_some() && before.is_some_and(|before| annotation(before) != annotation(object))
-        };
-        let (sync, rotate) = (asked(SYNC_NOW), asked(ROTATE_NOW));
-        if sync {
-            context.notes.change(object.uid(), |notes| notes.forced = true);
-        }
-        if (sync || rotate) && !listing {
-            context.queue.add(key.clone(), Causes::AGAIN, Class::Change, None);
-        }
-        // While everything is listed, nothing is woken: the comparison that follows finds what differs.
-        if !listing && !same {
-            context.queue.add(key.clone(), Causes::CLUSTER, Class::Change, None);
-        }
-    }
-
-    fn index(&self, key: &Key, object: &Resource<VaultSecret>) {
-        let context = self.context;
-        let plan = match object {
-            Resource::Sound(object) => plan::plan(context.door.prefix(), object).ok(),
-            Resource::Malformed(_) => None,
-        };
-        let former = match plan {
-            Some(plan) => context.index.set(
-                key,
-                Uses {
-                    paths: plan.paths(),
-                    follows: plan.follows(),
-                    target: plan.target,
-                },
-            ),
-            None => context.index.remove(key),
-        };
-        if let Some(target) = former {
-            self.wake_rivals(&target);
-        }
-    }
-
-    fn gone(&mut self, key: &Key, object: &Resource<VaultSecret>) {
-        let context = self.context;
-        if let Some(population) = self.populations.get_mut(&key.namespace) {
-            *population = population.saturating_sub(1);
-            if *population == 0 {
-                self.populations.remove(&key.namespace);
-            }
-        }
-        context.queue.forget(key);
-        context.calendar.remove(key);
-        self.let_go(key, object);
-        context.notes.remove(object.uid());
-        if let Some(target) = context.index.remove(key) {
-            self.wake_rivals(&target);
-        }
-        context.gone.notify_one();
-    }
-
-    /// What is remembered of a resource is forgotten with its Secret, and its record given back then. One that never got that far may have fed
-    /// its record all the same.
-    fn let_go(&self, key: &Key, object: &Resource<VaultSecret>) {
-        let Resource::Sound(sound) = object else { return };
-        let context = self.context;
-        if let Ok(plan) = plan::plan(context.door.prefix(), sound)
-            && plan.source.as_ref().is_some_and(SourcePlan::manages)
-            && context.memory.get(object.uid()).is_none()
-        {
-            context.let_go(LetGo {
-                key: key.clone(),
-                uid: object.uid().to_owned(),
-                record: plan.own,
-            });
-        }
-    }
-
-    /// Those that wanted a Secret which another one had.
-    fn wake_rivals(&self, target: &Key) {
-        for rival in self.context.index.targeting(target) {
-            self.context.queue.add(rival, Causes::AGAIN, Class::Change, None);
         }
     }
 }

@@ -18,8 +18,9 @@ use super::key::Key;
 use super::queue::{Causes, Class};
 use super::reaper::Reaper;
 use super::vault_secret::feed;
+use super::vault_secret::heads::{all_live, asker, carried, synced};
 use super::vault_secret::plan::{self, Plan};
-use super::vault_secret::reconcile::{all_live, asker, carried, facts, synced};
+use super::vault_secret::report::facts;
 use super::vault_secret::status::{self, Outcome};
 use crate::k8s::crd::VaultSecret;
 use crate::service::door::{Asker, Inspection, RecordRef};
@@ -60,6 +61,10 @@ pub(super) async fn follow_changes(context: &Context, reaper: &Reaper, wishes: m
                     .iter()
                     .flat_map(|path| context.index.using(path))
                     .collect();
+                // What the vault is asked of a resource says nothing of the authority of its certificates.
+                for key in changes.paths.iter().flat_map(|path| context.index.issued_by(path)) {
+                    context.queue.add(key, Causes::VAULT, Class::Change, None);
+                }
                 wake_users(context, users).await;
                 if changes.syncs {
                     reaper.confirmed();
@@ -258,7 +263,12 @@ fn is_news(context: &Context, question: &Question, known: &Known) -> bool {
             return true;
         }
     }
-    if let Some(last) = context.notes.get(uid).known {
+    let notes = context.notes.get(uid);
+    // Feeding takes more than the right to sync, which is all that is asked here.
+    if notes.failures > 0 && question.plan.source.is_some() {
+        return true;
+    }
+    if let Some(last) = notes.known {
         return last != *known;
     }
     let news = !stands(context, question, known);

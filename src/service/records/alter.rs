@@ -27,8 +27,6 @@ pub(super) enum Change<'a> {
     Remove(Option<&'a str>),
     Restore,
     Purge,
-    /// The resource lets go of the record that it fed.
-    Release(&'a str),
 }
 
 impl Change<'_> {
@@ -41,7 +39,6 @@ impl Change<'_> {
             Self::Remove(_) => (Action::RecordRemove, Capability::Delete),
             Self::Restore => (Action::RecordRestore, Capability::Undelete),
             Self::Purge => (Action::RecordPurge, Capability::Destroy),
-            Self::Release(_) => (Action::RecordManage, Capability::Update),
         }
     }
 
@@ -66,7 +63,6 @@ impl Change<'_> {
             // What is said of a record beside its values is not what the resource feeds.
             Self::Describe(_) | Self::Patch(_) => None,
             Self::Remove(manager) => check_manager(record, manager).err(),
-            Self::Release(manager) => check_manager(record, Some(manager)).err(),
             _ => check_manager(record, None).err(),
         }
     }
@@ -100,7 +96,6 @@ impl Change<'_> {
             Self::Remove(_) => record_states::delete_record(tx, record.id).await.map(|()| Vec::new()),
             Self::Restore => record_states::restore_record(tx, record.id).await.map(|()| Vec::new()),
             Self::Purge => record_states::purge_record(tx, record.id).await.map(|()| Vec::new()),
-            Self::Release(_) => record_states::manage(tx, record.id, None).await.map(|()| Vec::new()),
         };
         Ok(match changed.map_err(store_failed)?.as_slice() {
             [only] => Some(*only),
@@ -175,14 +170,6 @@ impl Records<'_> {
     /// As [`Records::delete`].
     pub async fn purge(&self, ctx: &OpContext, path: &RecordPath) -> Result<()> {
         self.alter(ctx, path, Change::Purge).await
-    }
-
-    /// Ends that a resource feeds a record: from then on people and programs may write it. Needs `update`.
-    ///
-    /// # Errors
-    /// As [`Records::delete`]; [`Reason::ManagedByResource`] if another resource feeds it.
-    pub async fn release(&self, ctx: &OpContext, path: &RecordPath, manager: &str) -> Result<()> {
-        self.alter(ctx, path, Change::Release(manager)).await
     }
 
     async fn alter(&self, ctx: &OpContext, path: &RecordPath, change: Change<'_>) -> Result<()> {

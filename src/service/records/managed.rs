@@ -34,28 +34,6 @@ impl<'a> Feeder<'a> {
 }
 
 impl Records<'_> {
-    /// Writes a version as the resource that feeds the record, and makes the record that resource's from then on. `manager` is how people know
-    /// the resource: `VaultSecret k8s/shop/orders-db`. Needs `create` or `update`.
-    ///
-    /// # Errors
-    /// As [`Records::write`]; [`Reason::ManagedByResource`] if another resource feeds it.
-    pub async fn write_managed(
-        &self,
-        ctx: &OpContext,
-        path: &RecordPath,
-        data: &RecordData,
-        expect: Expect,
-        manager: &str,
-    ) -> Result<Written> {
-        let feeder = Feeder {
-            name: manager,
-            alone: true,
-            state: &serde_json::json!({}),
-        };
-        self.write_fed(ctx, path, data, expect, None, Action::RecordWrite, feeder)
-            .await
-    }
-
     /// Writes a version as the resource that feeds the record, together with what is remembered of that. Needs `capability`, or `create` and
     /// `update`.
     ///

@@ -1,5 +1,6 @@
 //! The controller and the custom resources, against a real API server.
 
+mod certificates;
 mod crd_validation;
 mod drift;
 mod failover;

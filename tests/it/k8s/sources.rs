@@ -16,7 +16,7 @@ use crate::support::cluster::{eventually, texts, value};
 use crate::support::controller::Stage;
 use crate::support::vault::path;
 
-async fn create(stage: &Stage, name: &str, spec: Value) {
+pub(super) async fn create(stage: &Stage, name: &str, spec: Value) {
     stage
         .cluster
         .create_vault_secret(&stage.shop, name, spec)
@@ -24,7 +24,7 @@ async fn create(stage: &Stage, name: &str, spec: Value) {
         .unwrap();
 }
 
-async fn secret(stage: &Stage, name: &str) -> Secret {
+pub(super) async fn secret(stage: &Stage, name: &str) -> Secret {
     stage.cluster.secrets(&stage.shop).get(name).await.unwrap()
 }
 
@@ -352,55 +352,6 @@ async fn a_resource_that_goes_gives_its_record_back_and_another_does_not_take_it
     stage.cluster.ready(&stage.shop, "second").await;
     stage.write(&stage.own("db"), &[("k", "mine")]).await;
     stage.cluster.holds(&stage.shop, "second", &[("k", "mine")]).await;
-}
-
-#[tokio::test]
-async fn a_tls_secret_is_issued_by_an_authority_of_the_namespace_and_checked() {
-    let stage = Stage::set().await;
-    let ca = json!({ "commonName": "Internal CA", "isCA": true, "key": { "type": "ecdsaP256" } });
-    create(
-        &stage,
-        "ca",
-        json!({ "source": { "generate": { "keys": { "ca": { "certificate": ca } } } } }),
-    )
-    .await;
-    let leaf = json!({ "dnsNames": ["orders"], "issuer": { "path": "~/ca" } });
-    create(
-        &stage,
-        "tls",
-        json!({
-            "source": { "generate": { "keys": { "tls": { "certificate": leaf } } } },
-            "data": [
-                { "key": "tls.crt", "from": { "key": "tls.crt" } },
-                { "key": "tls.key", "from": { "key": "tls.key" } },
-                { "key": "ca.crt", "from": { "key": "tls.ca" } },
-            ],
-            "target": { "type": "kubernetes.io/tls" },
-        }),
-    )
-    .await;
-    stage.cluster.ready(&stage.shop, "tls").await;
-    let issued = secret(&stage, "tls").await;
-    assert_eq!(value(&issued, "ca.crt"), value(&secret(&stage, "ca").await, "ca.crt"));
-
-    create(
-        &stage,
-        "mixed",
-        json!({
-            "path": "~/tls",
-            "data": [
-                { "key": "tls.crt", "from": { "key": "tls.crt" } },
-                { "key": "tls.key", "from": { "path": "~/ca", "key": "ca.key" } },
-            ],
-            "target": { "type": "kubernetes.io/tls" },
-        }),
-    )
-    .await;
-    let message = stage.cluster.refused(&stage.shop, "mixed", "InvalidValue").await;
-    assert!(
-        message.starts_with("tls.key is not the key of the certificate"),
-        "{message}"
-    );
 }
 
 #[tokio::test]

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use aether_vault::domain::actor::NamespaceName;
 use aether_vault::domain::path::PathPrefix;
 use aether_vault::domain::record::{Expect, Metadata, MetadataPatch, Patch, Retention, Version};
+use aether_vault::service::LocalDoor;
+use aether_vault::service::context::ResourceOrigin;
+use aether_vault::service::door::{Asker, Feed, FeedContent, VaultDoor as _};
 use aether_vault::service::error::Reason;
 use aether_vault::service::records::SearchOptions;
 use serde_json::json;
@@ -436,17 +440,34 @@ async fn only_the_resource_that_feeds_a_record_writes_it() {
     let database = TestDatabase::new().await;
     let process = TestVault::open(&database).await;
     let admin = process.admin().await;
+    let door = LocalDoor::register(process.vault.clone(), "k8s", "cluster-1")
+        .await
+        .unwrap();
+    let shop = Asker {
+        namespace: NamespaceName {
+            name: "shop".to_owned(),
+            uid: "uid-shop".to_owned(),
+            labels: std::collections::BTreeMap::new(),
+        },
+        resource: ResourceOrigin {
+            uid: "vs-1".to_owned(),
+            generation: 1,
+        },
+    };
     let records = process.vault.records();
     let a = path("k8s/shop/a");
     let (owner, other) = ("VaultSecret k8s/shop/a", "VaultSecret k8s/shop/b");
-    records
-        .write_managed(&admin, &a, &record(&[("n", "1")]), Expect::Absent, owner)
-        .await
-        .unwrap();
-    records
-        .write_managed(&admin, &a, &record(&[("n", "2")]), Expect::Any, owner)
-        .await
-        .unwrap();
+    let feed = |name: &str, n: &str| Feed {
+        path: a.clone(),
+        name: name.to_owned(),
+        content: FeedContent::Import {
+            data: record(&[("n", n)]),
+            follow: true,
+        },
+        rotate_now: None,
+    };
+    door.feed(&shop, &feed("a", "1")).await.unwrap();
+    door.feed(&shop, &feed("a", "2")).await.unwrap();
     let patch = || {
         Patch::from_json(
             [("n".to_owned(), json!("3"))].into_iter().collect(),
@@ -457,7 +478,7 @@ async fn only_the_resource_that_feeds_a_record_writes_it() {
     let data = record(&[("n", "3")]);
     let refusals = [
         records.write(&admin, &a, &data, Expect::Any).await.err(),
-        records.write_managed(&admin, &a, &data, Expect::Any, other).await.err(),
+        door.feed(&shop, &feed("b", "3")).await.err(),
         records.patch(&admin, &a, &patch(), Expect::Any).await.err(),
         records.rollback(&admin, &a, v(1), Expect::Any).await.err(),
         records.delete(&admin, &a, None).await.err(),
@@ -466,7 +487,6 @@ async fn only_the_resource_that_feeds_a_record_writes_it() {
         records.remove(&admin, &a, Some(other)).await.err(),
         records.purge(&admin, &a).await.err(),
         records.rename(&admin, &a, &path("k8s/shop/c")).await.err(),
-        records.release(&admin, &a, other).await.err(),
     ];
     for (n, refusal) in refusals.into_iter().enumerate() {
         let error = refusal.unwrap_or_else(|| panic!("{n} was let through"));
@@ -483,12 +503,10 @@ async fn only_the_resource_that_feeds_a_record_writes_it() {
         records.metadata(&admin, &a).await.unwrap().row.managed_by.as_deref(),
         Some(owner)
     );
-    records.release(&admin, &a, owner).await.unwrap();
+    assert!(!door.release(&shop, &a, "b").await.unwrap());
+    assert!(door.release(&shop, &a, "a").await.unwrap());
     records.write(&admin, &a, &data, Expect::Any).await.unwrap();
-    records
-        .write_managed(&admin, &a, &data, Expect::Any, other)
-        .await
-        .unwrap();
+    door.feed(&shop, &feed("b", "4")).await.unwrap();
     records.remove(&admin, &a, Some(other)).await.unwrap();
     assert_eq!(
         records.read(&admin, &a, None).await.err().unwrap().reason(),

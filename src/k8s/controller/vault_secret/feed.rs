@@ -5,9 +5,9 @@ use kube::ResourceExt as _;
 use kube::api::Api;
 use tracing::{info, warn};
 
+use super::heads::{asker, of_vault};
 use super::plan::Plan;
 use super::problem::{Problem, Reason};
-use super::reconcile::{asker, of_vault};
 use super::secret::Wiped;
 use super::source::SourcePlan;
 use crate::domain::record::{KeyName, RecordData, Value, VersionState};
@@ -77,15 +77,7 @@ pub(super) async fn feed(
         content,
         rotate_now: wish,
     };
-    let (head, written) = context.door.feed(asker, &feed).await.map_err(|error| {
-        let mut problem = failed(&error);
-        // It may be another record that was denied or is not there yet: that of an issuer.
-        problem.retried |= matches!(
-            problem.reason,
-            Reason::PolicyDenied | Reason::PathNotFound | Reason::KeyMissing
-        );
-        problem
-    })?;
+    let (head, written) = context.door.feed(asker, &feed).await.map_err(|error| failed(&error))?;
     if written {
         info!(object = %Key::of(object), path = %plan.own, version = %head.version, "fed the record");
         context.metrics.feeds.with_label_values(&[feed.content.kind()]).inc();

@@ -7,8 +7,8 @@
 use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt as _};
 
+use super::heads::{inspect, synced};
 use super::problem::{Problem, Reason};
-use super::reconcile::{inspect, synced};
 use crate::k8s::controller::context::Context;
 use crate::k8s::crd::VaultSecret;
 use crate::service::door::{Asker, Inspection, RecordHead, RecordRef};

@@ -105,11 +105,15 @@ pub(in crate::k8s::controller) fn plan(prefix: &str, object: &VaultSecret) -> Re
 }
 
 impl Plan {
-    /// The records that it uses.
+    /// The records that it reads.
     pub(in crate::k8s::controller) fn paths(&self) -> Vec<RecordPath> {
-        let mut paths: BTreeSet<_> = self.refs.iter().map(|reference| reference.path.clone()).collect();
-        paths.extend(self.source.iter().flat_map(SourcePlan::issuers));
+        let paths: BTreeSet<_> = self.refs.iter().map(|reference| reference.path.clone()).collect();
         paths.into_iter().collect()
+    }
+
+    /// The records of the authorities that issue its certificates.
+    pub(in crate::k8s::controller) fn issuers(&self) -> Vec<RecordPath> {
+        self.source.as_ref().map(SourcePlan::issuers).unwrap_or_default()
     }
 
     /// The Secret that the own record is to follow.

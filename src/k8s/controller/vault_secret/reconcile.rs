@@ -2,37 +2,30 @@
 //!
 //! The order of the questions is their price: memory, one round trip to the vault without values, values, the API server.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use kube::ResourceExt as _;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::apply::{self, Done};
-use super::feed;
+use super::encoding::{canonical, content};
 use super::fence::Basis;
+use super::heads::{all_live, asker, authorised, carried, of_vault, own_version, synced, unavailable};
 use super::plan::{self, Plan};
 use super::problem::{Problem, Reason};
-use super::secret::{Data, Wanted, canonical, content};
-use super::status::{self, Facts, Outcome};
-use super::write_status;
-use crate::domain::actor::NamespaceName;
-use crate::domain::record::{Version, VersionState};
+use super::report::{finish, malformed, tell};
+use super::secret::{Data, Wanted};
+use super::status::Outcome;
+use crate::domain::record::Version;
 use crate::domain::sync::backoff;
 use crate::k8s::controller::context::{Context, Known, Resource};
 use crate::k8s::controller::key::Key;
 use crate::k8s::controller::queue::Work;
-use crate::k8s::controller::restart::{self, Consumers, Told};
+use crate::k8s::controller::restart;
 use crate::k8s::crd::VaultSecret;
 use crate::k8s::crd::vault_secret::{Adopt, CreationPolicy, DeletionPolicy, OnRevoked, RecordPolicy};
-use crate::service::context::ResourceOrigin;
-use crate::service::door::{Asker, Inspection, RecordHead, RecordRef, SyncRow, SyncedRecord};
+use crate::service::door::{Asker, RecordHead, SyncRow};
 
 /// Failures in a row before a passing failure of ours shows in the status: a second without the store is no news.
 const PATIENCE: u32 = 3;
-
-/// Pause after the status could not be written: mostly, the watch has not told yet what somebody wrote.
-const STATUS_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a look ended with.
 enum Ended {
@@ -173,93 +166,6 @@ async fn look(context: &Context, object: &VaultSecret, plan: &Plan, work: Work<K
         return Ok(Ended::Synced(own_version(plan, &heads), Done::Nothing));
     }
     write(context, object, plan, &asker, row.as_deref(), forced).await
-}
-
-/// Asks whether the records may be synced and where they stand; makes the own record where that is asked for.
-async fn authorised(
-    context: &Context,
-    asker: &Asker,
-    object: &VaultSecret,
-    plan: &Plan,
-    applied: bool,
-    known: Option<Known>,
-) -> Result<Vec<RecordHead>, Problem> {
-    let mut inspections = match known {
-        Some(known) => known.inspections,
-        None => inspect(context, asker, &plan.refs).await?,
-    };
-    let note = |inspections: &[Inspection]| {
-        let known = Known {
-            refs: plan.refs.clone(),
-            inspections: inspections.to_vec(),
-        };
-        context
-            .notes
-            .change(&asker.resource.uid, |notes| notes.known = Some(known));
-    };
-    note(&inspections);
-    for (reference, inspection) in plan.refs.iter().zip(&inspections) {
-        if let Inspection::Denied { because } = inspection {
-            return Err(Problem::new(
-                Reason::PolicyDenied,
-                format!(
-                    "namespace '{}' may not sync '{}': {because}",
-                    asker.namespace.name, reference.path
-                ),
-            ));
-        }
-    }
-    let at = plan.own_at();
-    let own = at.and_then(|at| inspections.get(at));
-    let fed = feed::feed(context, asker, object, plan, own, applied).await?;
-    if let (Some(head), Some(at)) = (fed, at) {
-        inspections[at] = Inspection::Present(head);
-        note(&inspections);
-    }
-    if let Some(Inspection::Present(head)) = at.and_then(|at| inspections.get(at)) {
-        feed::schedule(context, object, plan, Some(head));
-    }
-    plan.refs
-        .iter()
-        .zip(inspections)
-        .map(|(reference, inspection)| present(reference, inspection))
-        .collect()
-}
-
-/// The head of a record that can be read.
-fn present(reference: &RecordRef, inspection: Inspection) -> Result<RecordHead, Problem> {
-    let path = &reference.path;
-    match inspection {
-        Inspection::Present(head) if head.state == VersionState::Live => Ok(head),
-        Inspection::Present(head) => Err(Problem::new(
-            Reason::VersionGone,
-            format!(
-                "version {} of '{path}' is {}; bring it back, or write a new version",
-                head.version,
-                head.state.as_str()
-            ),
-        )),
-        Inspection::Absent => match reference.version {
-            Some(version) => Err(Problem::new(
-                Reason::VersionGone,
-                format!("'{path}' has no version {version}; name one that is kept"),
-            )),
-            None => Err(Problem::new(
-                Reason::PathNotFound,
-                format!("there is no record at '{path}'; write it, or give spec.source"),
-            )),
-        },
-        Inspection::Denied { because } => Err(Problem::new(Reason::PolicyDenied, because)),
-    }
-}
-
-pub(super) async fn inspect(context: &Context, asker: &Asker, refs: &[RecordRef]) -> Result<Vec<Inspection>, Problem> {
-    let asks = [(asker.clone(), refs.to_vec())];
-    let answers = context.door.inspect(&asks).await.map_err(|error| unavailable(&error))?;
-    let answer = answers.into_iter().next();
-    answer
-        .unwrap_or_else(|| Ok(Vec::new()))
-        .map_err(|error| unavailable(&error))
 }
 
 /// Reads the values and writes the Secret if that changes anything.
@@ -429,218 +335,4 @@ fn revokes(object: &VaultSecret, problem: &Problem) -> bool {
             problem.reason,
             Reason::PolicyDenied | Reason::PathNotFound | Reason::VersionGone
         )
-}
-
-/// Who asks: the namespace as it is now, for this resource.
-pub(in crate::k8s::controller) fn asker(namespace: NamespaceName, uid: &str, generation: i64) -> Asker {
-    Asker {
-        namespace,
-        resource: ResourceOrigin {
-            uid: uid.to_owned(),
-            generation,
-        },
-    }
-}
-
-/// The records as they are remembered.
-pub(in crate::k8s::controller) fn synced(refs: &[RecordRef], heads: &[RecordHead]) -> Vec<SyncedRecord> {
-    let pairs = refs.iter().zip(heads);
-    pairs
-        .map(|(reference, head)| SyncedRecord {
-            path: reference.path.clone(),
-            version: head.version,
-            revision: head.revision,
-            pinned: reference.version.is_some(),
-        })
-        .collect()
-}
-
-fn own_version(plan: &Plan, heads: &[RecordHead]) -> Option<Version> {
-    let mut pairs = plan.refs.iter().zip(heads);
-    pairs
-        .find(|(reference, _)| reference.path == plan.own)
-        .map(|(_, head)| head.version)
-}
-
-/// The version of the own record that the Secret carries, as remembered.
-pub(in crate::k8s::controller) fn carried(row: &SyncRow, plan: &Plan) -> Option<Version> {
-    row.records
-        .iter()
-        .find(|record| record.path == plan.own)
-        .map(|record| record.version)
-}
-
-pub(in crate::k8s::controller) fn all_live(known: &Known) -> bool {
-    known
-        .inspections
-        .iter()
-        .all(|inspection| matches!(inspection, Inspection::Present(head) if head.state == VersionState::Live))
-}
-
-pub(super) fn of_vault(object: &VaultSecret, error: &crate::service::error::Error, path: Option<&str>) -> Problem {
-    let mut problem = Problem::of_vault(error);
-    if problem.reason == Reason::Internal
-        && let Some(source) = error.source_for_log()
-    {
-        error!(object = %Key::of(object), %source, "the vault failed");
-    }
-    if let Some(path) = path.filter(|path| !problem.message.contains(*path)) {
-        problem.message = format!("'{path}': {}", problem.message);
-    }
-    problem
-}
-
-fn unavailable(error: &crate::service::error::Error) -> Problem {
-    Problem::of_vault(error)
-}
-
-fn tell(context: &Context, object: &VaultSecret, plan: Option<&Plan>, version: Option<Version>, done: Done) {
-    let Some(plan) = plan else { return };
-    let secret = &plan.target.name;
-    let carried = version
-        .map(|version| format!(" and carries version {version} of '{}'", plan.own))
-        .unwrap_or_default();
-    match done {
-        // A first sync is no news, and a thousand of them are a flood.
-        Done::Nothing | Done::Created => {}
-        Done::Repaired => context.events.note(
-            object,
-            "SecretRepaired",
-            format!("Secret '{secret}' had been changed or deleted and was written again"),
-        ),
-        Done::Updated => context.events.note(
-            object,
-            "SecretUpdated",
-            format!("Secret '{secret}' was written{carried}"),
-        ),
-        Done::Recreated => context.events.note(
-            object,
-            "SecretRecreated",
-            format!("Secret '{secret}' was made anew{carried}"),
-        ),
-        Done::Adopted => context.events.note(
-            object,
-            "SecretAdopted",
-            format!("Secret '{secret}' was taken over{carried}"),
-        ),
-    }
-    debug!(object = %Key::of(object), %secret, done = done.as_str(), "wrote the Secret");
-}
-
-/// Shows the outcome in the status, if it says anything new.
-async fn finish(
-    context: &Context,
-    object: &VaultSecret,
-    plan: Option<&Plan>,
-    outcome: &Outcome<'_>,
-    version: Option<Version>,
-    word: &'static str,
-) -> &'static str {
-    let uid = object.uid().unwrap_or_default();
-    if !matches!(outcome, Outcome::Problem(_)) {
-        context.notes.change(&uid, |notes| notes.failures = 0);
-    }
-    let facts = facts(context, object, plan, version);
-    let standing = context
-        .notes
-        .get(&uid)
-        .own_status
-        .unseen()
-        .map(|written| written.status.clone())
-        .or_else(|| object.status.clone());
-    let next = status::status(
-        outcome,
-        facts,
-        object.metadata.generation,
-        standing.as_ref(),
-        context.clock.now(),
-    );
-    if standing
-        .as_ref()
-        .is_some_and(|standing| status::says_the_same(standing, &next))
-    {
-        return word;
-    }
-    let ready = |status: &crate::k8s::crd::VaultSecretStatus| {
-        status
-            .conditions
-            .iter()
-            .find(|c| c.kind == "Ready")
-            .map(|c| c.reason.clone())
-    };
-    let news = standing.as_ref().and_then(&ready) != ready(&next);
-    match write_status::write(context, object, next).await {
-        Ok(()) => {
-            if let Outcome::Problem(problem) = outcome
-                && news
-                && problem.reason != Reason::StoreUnavailable
-            {
-                context
-                    .events
-                    .warn(object, problem.reason.as_str(), problem.message.clone());
-            }
-            word
-        }
-        Err(failure) => {
-            context.queue.retry(Key::of(object), STATUS_PAUSE);
-            failure
-        }
-    }
-}
-
-/// What the status says besides conditions.
-pub(in crate::k8s::controller) fn facts(
-    context: &Context,
-    object: &VaultSecret,
-    plan: Option<&Plan>,
-    version: Option<Version>,
-) -> Facts {
-    let row: Option<Arc<SyncRow>> = object.uid().and_then(|uid| context.memory.get(&uid));
-    Facts {
-        path: plan.map(|plan| plan.own.to_string()),
-        version,
-        secret: row.map(|row| row.secret_name.clone()),
-        consumers: consumers(context, object),
-        next_rotation: context.calendar.get(&Key::of(object)).rotation,
-    }
-}
-
-fn consumers(context: &Context, object: &VaultSecret) -> Consumers {
-    if restart::asks(object).is_none() {
-        return Consumers::NotAsked;
-    }
-    if !context.settings.restart_workloads {
-        return Consumers::Told(Told::disabled());
-    }
-    let told = object.uid().and_then(|uid| context.notes.get(&uid).restarts);
-    told.map_or(Consumers::Standing, Consumers::Told)
-}
-
-/// Says of an object that cannot be read that it cannot be read.
-async fn malformed(context: &Context, key: &Key, meta: &kube::core::ObjectMeta) -> &'static str {
-    let problem = Problem::new(
-        Reason::InvalidSpec,
-        "the resource does not fit this version of aether-vault; apply the definitions that come with it, then the resource again",
-    );
-    let next = status::status(
-        &Outcome::Problem(&problem),
-        Facts::default(),
-        meta.generation,
-        None,
-        context.clock.now(),
-    );
-    let uid = meta.uid.clone().unwrap_or_default();
-    let told = context
-        .notes
-        .get(&uid)
-        .own_status
-        .unseen()
-        .is_some_and(|written| status::says_the_same(&written.status, &next));
-    if told {
-        return Reason::InvalidSpec.as_str();
-    }
-    match write_status::patch(context, key, meta, next).await {
-        Ok(()) => Reason::InvalidSpec.as_str(),
-        Err(word) => word,
-    }
 }

@@ -1,0 +1,185 @@
+//! Where a policy stands, and how its status says so.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::Resource as _;
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::PartialObjectMeta;
+use serde_json::json;
+use tracing::{debug, warn};
+
+use crate::domain::path::PathPrefix;
+use crate::k8s::controller::context::{Context, Resource};
+use crate::k8s::controller::key::Key;
+use crate::k8s::controller::vault_secret::secret::FIELD_MANAGER;
+use crate::k8s::crd::condition::stamp;
+use crate::k8s::crd::vault_policy::{PolicyPreview, VaultPolicyStatus};
+use crate::k8s::crd::{Condition, ConditionStatus, GROUP, VERSION, VaultPolicy};
+use crate::service::door::{PolicyReport, PolicyResource};
+
+/// How old what a preview tells may grow.
+const PREVIEW_AGE: Duration = Duration::from_mins(5);
+
+/// Where a policy stands.
+pub(super) struct Standing {
+    pub(super) accepted: (ConditionStatus, &'static str, String),
+    pub(super) confined: Option<String>,
+    pub(super) ready: (ConditionStatus, &'static str, String),
+    /// When to look again by ourselves.
+    pub(super) again: Option<Duration>,
+    /// What it concerns and would change, if that was looked at now.
+    pub(super) report: Option<PolicyReport>,
+}
+
+pub(super) fn in_force(resource: &PolicyResource, confined: Option<String>, now: Timestamp) -> Standing {
+    use ConditionStatus::{False, True};
+    let accepted = (True, "Accepted", "the policy is sound".to_owned());
+    match resource.document.expires_at {
+        Some(end) if end <= now => Standing {
+            accepted,
+            confined,
+            ready: (
+                False,
+                "Expired",
+                format!("the policy ended at {end}; set spec.expiresAt to a later time, or delete it"),
+            ),
+            again: None,
+            report: None,
+        },
+        end => Standing {
+            accepted,
+            confined,
+            ready: (True, "InForce", "the policy is in force".to_owned()),
+            again: end.and_then(|end| Duration::try_from(end.duration_since(now)).ok()),
+            report: None,
+        },
+    }
+}
+
+pub(super) fn previewed(confined: Option<String>) -> Standing {
+    use ConditionStatus::{False, True};
+    let message = "the policy takes no effect: spec.preview is set, and status.preview tells what would change; what was in force \
+                   from this resource before stays so";
+    Standing {
+        accepted: (True, "Accepted", "the policy is sound".to_owned()),
+        confined,
+        ready: (False, "Preview", message.to_owned()),
+        again: Some(PREVIEW_AGE),
+        report: None,
+    }
+}
+
+pub(super) fn refused(reason: &'static str, message: String) -> Standing {
+    use ConditionStatus::False;
+    Standing {
+        accepted: (False, reason, message.clone()),
+        confined: None,
+        ready: (False, reason, message),
+        again: None,
+        report: None,
+    }
+}
+
+pub(super) fn confined(first: &str, count: usize, scope: &PathPrefix) -> String {
+    let more = if count > 1 {
+        format!(" (and {} more)", count - 1)
+    } else {
+        String::new()
+    };
+    format!("{first}{more}; a policy that reaches beyond '{scope}' belongs in the operator's namespace")
+}
+
+/// Shows where a policy stands, if that is news.
+pub(super) async fn show(
+    context: &Context,
+    key: &Key,
+    object: &Resource<VaultPolicy>,
+    standing: Option<&VaultPolicyStatus>,
+    found: &Standing,
+) -> Result<(), &'static str> {
+    let meta = object.meta();
+    let before = standing.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let next = VaultPolicyStatus {
+        observed_generation: meta.generation,
+        conditions: stamp(conditions(found), before, meta.generation, context.clock.now()),
+        subjects: counted(
+            found.report.as_ref().map(|r| r.subjects),
+            standing.and_then(|s| s.subjects),
+        ),
+        records: counted(
+            found.report.as_ref().map(|r| r.records),
+            standing.and_then(|s| s.records),
+        ),
+        preview: found
+            .report
+            .as_ref()
+            .filter(|_| found.ready.1 == "Preview")
+            .map(preview_of),
+    };
+    if standing == Some(&next) {
+        return Ok(());
+    }
+    let api: Api<PartialObjectMeta<VaultPolicy>> = Api::namespaced(context.client.clone(), &key.namespace);
+    let body = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": VaultPolicy::kind(&()),
+        "metadata": { "uid": meta.uid, "resourceVersion": meta.resource_version },
+        "status": status_patch(&next),
+    });
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..Default::default()
+    };
+    match api
+        .patch_subresource("status", &key.name, &params, &Patch::Merge(body))
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+        Err(kube::Error::Api(answer)) if answer.code == 409 => {
+            debug!(policy = %key, "the status was not written over a newer object");
+            Err("StatusConflict")
+        }
+        Err(error) => {
+            warn!(policy = %key, %error, "the status could not be written");
+            Err("ClusterUnavailable")
+        }
+    }
+}
+
+/// What was counted now, or what stands from the last time.
+fn counted(now: Option<usize>, standing: Option<i64>) -> Option<i64> {
+    now.and_then(|count| i64::try_from(count).ok()).or(standing)
+}
+
+fn preview_of(report: &PolicyReport) -> PolicyPreview {
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    PolicyPreview {
+        opens: number(report.opens),
+        closes: number(report.closes),
+        changes: report.changes.clone(),
+        cut_off: report.cut_off,
+    }
+}
+
+/// A merge patch leaves what it does not name: a preview that is over has to be taken away.
+fn status_patch(status: &VaultPolicyStatus) -> serde_json::Value {
+    let mut patch = json!(status);
+    if status.preview.is_none() {
+        patch["preview"] = serde_json::Value::Null;
+    }
+    patch
+}
+
+fn conditions(found: &Standing) -> Vec<Condition> {
+    let (status, reason, message) = &found.accepted;
+    let mut conditions = vec![Condition::new("Accepted", *status, reason, message.clone())];
+    conditions.push(match &found.confined {
+        Some(message) => Condition::new("Confined", ConditionStatus::True, "BeyondScope", message.clone()),
+        None => Condition::new("Confined", ConditionStatus::False, "WithinScope", ""),
+    });
+    let (status, reason, message) = &found.ready;
+    conditions.push(Condition::new("Ready", *status, reason, message.clone()));
+    conditions
+}
