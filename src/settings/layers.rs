@@ -114,9 +114,10 @@ pub(super) struct Layers {
 }
 
 impl Layers {
+    /// Whatever nothing else is laid over is the default, in sections of which only a part is set too.
     pub(super) fn new(defaults: Value) -> Self {
         Self {
-            values: Value::Object(Map::new()),
+            values: defaults.clone(),
             defaults,
             origins: BTreeMap::new(),
         }

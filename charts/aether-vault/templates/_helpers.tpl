@@ -153,9 +153,19 @@ securityContext:
 {{- end }}
 
 {{- define "aether-vault.volumes" -}}
+{{ include "aether-vault.configVolume" (dict "root" . "key" "config.yaml") }}
+{{ include "aether-vault.secretVolumes" . }}
+{{- end }}
+
+{{/* The settings of a process, under the name that it looks for. */}}
+{{- define "aether-vault.configVolume" -}}
 - name: config
   configMap:
-    name: {{ include "aether-vault.fullname" . }}
+    name: {{ include "aether-vault.fullname" .root }}
+    items: [{ key: {{ .key }}, path: config.yaml }]
+{{- end }}
+
+{{- define "aether-vault.secretVolumes" -}}
 - name: root-key
   secret:
     secretName: {{ include "aether-vault.rootKeySecret" . }}

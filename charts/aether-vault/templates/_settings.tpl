@@ -28,3 +28,10 @@
   "log" (dict "format" "json") -}}
 {{- toYaml (mergeOverwrite $settings .Values.settings) -}}
 {{- end }}
+
+{{/* The same without the API's listener, whose certificate the controller is not given. */}}
+{{- define "aether-vault.controllerSettings" -}}
+{{- $settings := include "aether-vault.settings" . | fromYaml -}}
+{{- range list "listen" "tls" "plaintext" }}{{ $_ := unset $settings.http . }}{{ end -}}
+{{- toYaml $settings -}}
+{{- end }}
