@@ -8,6 +8,7 @@ mod audit;
 mod controller;
 mod doctor;
 mod files;
+pub mod plan;
 mod process;
 mod recover;
 mod setup;

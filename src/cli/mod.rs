@@ -28,6 +28,7 @@ mod login_sso;
 mod logout;
 mod metadata;
 mod migrate;
+mod plan;
 mod put;
 mod records;
 mod recover;
@@ -161,6 +162,8 @@ enum Command {
     Put(put::PutArgs),
     /// List records
     List(list::ListArgs),
+    /// Tell what manifests would do, before they are applied
+    Plan(plan::PlanArgs),
     /// Tell which Secrets and workloads carry a record
     Consumers(consumers::ConsumersArgs),
     /// Report what policies and the audit log say together
@@ -241,6 +244,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Get(args) => block_on(get::run(args)),
         Command::Put(args) => block_on(put::run(args)),
         Command::List(args) => block_on(list::run(args)),
+        Command::Plan(args) => block_on(plan::run(args)),
         Command::Consumers(args) => block_on(consumers::run(args)),
         Command::Report(command) => block_on(report::run(command)),
         Command::Delete(args) => block_on(delete::run(args)),

@@ -3,6 +3,7 @@
 
 pub mod controller;
 pub mod crd;
+pub mod dry_run;
 pub mod identity;
 pub mod kept_secret;
 pub mod metrics;

@@ -44,6 +44,8 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
+pub use self::restart::workload::workloads_that_use;
+pub use self::vault_secret::forecast::{Fate, Fates, Forecast, Outcome, Reading};
 use crate::k8s::metrics::ControllerMetrics;
 use crate::k8s::settings::ControllerSettings;
 use crate::service::context::Clock;

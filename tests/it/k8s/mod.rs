@@ -1,6 +1,7 @@
 //! The controller and the custom resources, against a real API server.
 
 mod certificates;
+mod clusters;
 mod crd_validation;
 mod drift;
 mod failover;
@@ -11,6 +12,7 @@ mod namespaced_roles;
 mod outage;
 mod ownership;
 mod paused_leader;
+mod plan;
 mod policy;
 mod requests;
 mod restarts;

@@ -101,8 +101,18 @@ impl Stage {
 
     /// Starts another controller.
     pub async fn controller_with(&self, client: Client, settings: ControllerSettings) -> Controller {
+        self.controller_of(&self.cluster, client, settings).await
+    }
+
+    /// Starts a controller of another cluster on the same vault.
+    pub async fn controller_of(
+        &self,
+        cluster: &TestCluster,
+        client: Client,
+        settings: ControllerSettings,
+    ) -> Controller {
         // Policies of the operator's namespace reach everything.
-        let uid = kube_system_uid(&self.cluster.client).await.unwrap();
+        let uid = kube_system_uid(&cluster.client).await.unwrap();
         let vault = Arc::clone(&self.process.vault);
         LocalDoor::register(Arc::clone(&vault), &settings.cluster_prefix, &uid)
             .await

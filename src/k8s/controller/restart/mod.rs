@@ -4,7 +4,7 @@
 //! is in `domain::sync::restart`; here it is asked for, carried out, remembered and told.
 
 mod told;
-mod workload;
+pub(super) mod workload;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

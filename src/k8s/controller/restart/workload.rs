@@ -82,10 +82,6 @@ pub(in crate::k8s::controller) fn read(
     if uses.is_empty() {
         return None;
     }
-    let annotations = object.metadata.annotations.as_ref();
-    let said_off = annotations
-        .and_then(|annotations| annotations.get(OPT_OUT))
-        .is_some_and(|value| value.eq_ignore_ascii_case("off"));
     let mark = template.pointer("/metadata/annotations").and_then(|all| all.get(MARK));
     Some(Found {
         kind,
@@ -97,13 +93,31 @@ pub(in crate::k8s::controller) fn read(
         resource_version: object.metadata.resource_version.clone()?,
         workload: Workload {
             created_at: object.metadata.creation_timestamp.as_ref()?.0,
-            opted_out: said_off || takes_no_restart(&object.data),
+            opted_out: opted_out(object),
             mark: mark.and_then(Value::as_str).map(str::to_owned),
             wanted_mark: mark_of(&uses),
             health: health(kind, object),
             uses,
         },
     })
+}
+
+/// Where each kind of workload is served, whether it may be absent, and what tells that one of it uses a Secret and takes a restart.
+pub fn workloads_that_use(secret: &str) -> impl Iterator<Item = (ApiResource, bool, impl Fn(&DynamicObject) -> bool)> {
+    Kind::ALL.into_iter().map(move |kind| {
+        let uses = move |object: &DynamicObject| {
+            let pod = object.data.pointer("/spec/template/spec").cloned().unwrap_or_default();
+            let pod = serde_json::from_value::<PodSpec>(pod);
+            pod.is_ok_and(|pod| references(&pod).contains(secret)) && !opted_out(object)
+        };
+        (kind.resource(), kind == Kind::Rollout, uses)
+    })
+}
+
+fn opted_out(object: &DynamicObject) -> bool {
+    let said = object.metadata.annotations.as_ref();
+    let said = said.and_then(|annotations| annotations.get(OPT_OUT));
+    said.is_some_and(|value| value.eq_ignore_ascii_case("off")) || takes_no_restart(&object.data)
 }
 
 /// Pods that are replaced only when somebody deletes them are not restarted by a new template.

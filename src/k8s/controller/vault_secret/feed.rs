@@ -143,25 +143,32 @@ async fn imported(context: &Context, secret: &Key) -> Result<RecordData, Problem
             secret.name
         )));
     };
-    if found
-        .0
+    record_of(&found.0).map_err(refused)
+}
+
+/// The data of a Secret as a record.
+///
+/// # Errors
+/// It grants access to the cluster itself (R34), or is no record.
+pub(super) fn record_of(secret: &Secret) -> Result<RecordData, String> {
+    if secret
         .type_
         .as_deref()
         .is_some_and(|kind| NEVER_IMPORTED.contains(&kind))
     {
-        return Err(refused(format!(
+        return Err(format!(
             "Secret '{}' grants access to the cluster itself and is not imported; name another under importFrom.secretName",
-            secret.name
-        )));
+            secret.name_any()
+        ));
     }
     let mut map = std::collections::BTreeMap::new();
-    for (key, value) in found.0.data.iter().flatten() {
-        let key = KeyName::parse(key.clone()).map_err(|error| refused(error.to_string()))?;
+    for (key, value) in secret.data.iter().flatten() {
+        let key = KeyName::parse(key.clone()).map_err(|error| error.to_string())?;
         let value = match std::str::from_utf8(&value.0) {
             Ok(text) => Value::text(text),
             Err(_) => Value::Bytes(value.0.clone().into()),
         };
         map.insert(key, value);
     }
-    RecordData::new(map).map_err(|error| refused(error.to_string()))
+    RecordData::new(map).map_err(|error| error.to_string())
 }

@@ -4,6 +4,7 @@ mod apply;
 mod encoding;
 pub(super) mod feed;
 mod fence;
+pub(super) mod forecast;
 pub(super) mod heads;
 pub(super) mod ownership;
 pub(super) mod plan;

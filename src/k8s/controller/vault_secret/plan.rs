@@ -133,6 +133,20 @@ impl Plan {
     /// # Errors
     /// The first fault's reason, with every fault in the message.
     pub(in crate::k8s::controller) fn project(&self, records: Vec<SyncRecord>) -> Result<Data, Problem> {
+        let made = self.make(records)?;
+        self.check_type(&made)?;
+        Ok(Data(made.into_map()))
+    }
+
+    /// The same without a look at what the Secret's type asks of its values: some of them stand for what is not there yet.
+    ///
+    /// # Errors
+    /// As [`Plan::project`].
+    pub(in crate::k8s::controller) fn project_unchecked(&self, records: Vec<SyncRecord>) -> Result<Data, Problem> {
+        Ok(Data(self.make(records)?.into_map()))
+    }
+
+    fn make(&self, records: Vec<SyncRecord>) -> Result<SecretData, Problem> {
         let fetched: Fetched = self
             .refs
             .iter()
@@ -151,12 +165,9 @@ impl Plan {
                 )
             })
             .collect();
-        let made = self
-            .projection
+        self.projection
             .project(&fetched, &self.meta)
-            .map_err(|faults| at_fault(&faults))?;
-        self.check_type(&made)?;
-        Ok(Data(made.into_map()))
+            .map_err(|faults| at_fault(&faults))
     }
 
     /// Checks that the Secret is what those who use Secrets of its type expect.

@@ -301,7 +301,7 @@ fn contested(context: &Context, object: &VaultSecret, plan: &Plan, key: &Key) ->
         })
 }
 
-fn wanted(plan: &Plan, object: &VaultSecret, data: Data) -> Wanted {
+pub(super) fn wanted(plan: &Plan, object: &VaultSecret, data: Data) -> Wanted {
     let target = object.spec.target.clone().unwrap_or_default();
     Wanted {
         target: plan.target.clone(),
