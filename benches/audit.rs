@@ -33,7 +33,7 @@ fn audit(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("audit");
     group.bench_function("leaf of an entry", |bencher| bencher.iter(|| black_box(&entry).leaf()));
     group.bench_function("root of 10,000 leaves", |bencher| {
-        bencher.iter(|| merkle::root(black_box(&leaves)))
+        bencher.iter(|| merkle::root(black_box(&leaves)));
     });
     group.bench_function("path among 10,000 leaves", |bencher| {
         bencher.iter(|| merkle::path(black_box(&leaves), index));

@@ -313,7 +313,12 @@ fn r33_size_and_steps_are_bounded() {
     assert!(parse(&"x".repeat(MAX_TEMPLATE_BYTES)).is_ok());
     assert_eq!(fault(&"{{ data.long }}".repeat(11)), TemplateFault::OutputTooLarge);
     assert!(render(&"{{ data.long }}".repeat(10)).is_ok());
-    let loops = "{% for a in data.long | split('') %}".repeat(4) + &"{% endfor %}".repeat(4);
+    let each = "{% for a in data.long | split('') %}";
+    assert_eq!(
+        fault(&format!("{each}{}{{% endfor %}}", "{% set b = a %}".repeat(4))),
+        TemplateFault::TooCostly
+    );
+    let loops = each.repeat(4) + &"{% endfor %}".repeat(4);
     assert_eq!(fault(&loops), TemplateFault::TooCostly);
     let grows = "{% set a = data.long %}".to_owned() + &"{% set a = a ~ a %}".repeat(40);
     assert_eq!(fault(&grows), TemplateFault::TooCostly);

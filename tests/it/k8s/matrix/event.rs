@@ -83,7 +83,7 @@ impl Cell<'_> {
             }
             "Secret edited" => {
                 self.patch_secret(name, json!({ "data": { self.source.key(): "d3Jvbmc=" } }))
-                    .await
+                    .await;
             }
             "key added to the Secret" => {
                 self.patch_secret(name, json!({ "data": { "added": "d3Jvbmc=" } }))
