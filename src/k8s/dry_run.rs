@@ -70,7 +70,7 @@ impl Cluster {
         };
         match api.patch(name, &params, &Patch::Apply(manifest)).await {
             Ok(_) => Ok(None),
-            Err(kube::Error::Api(status)) if status.code < 500 => Ok(Some(status.message.clone())),
+            Err(kube::Error::Api(status)) if refuses(status.code, &status.message) => Ok(Some(status.message.clone())),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -127,9 +127,30 @@ impl Cluster {
     }
 }
 
+/// Whether an answer is about the manifest. A field that the schema does not know is answered with 500 in server-side apply.
+fn refuses(code: u16, message: &str) -> bool {
+    code < 500 || message.ends_with("field not declared in schema")
+}
+
 fn told(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_field_is_the_manifests_fault_and_an_outage_is_not() {
+        assert!(refuses(422, "spec.path: Invalid value"));
+        assert!(refuses(
+            500,
+            "failed to create typed patch object (shop/db; aethervault.io/v1alpha1, Kind=VaultSecret): .spec.pth: field not declared in schema"
+        ));
+        assert!(!refuses(500, "etcdserver: request timed out"));
+        assert!(!refuses(503, "the server is currently unable to handle the request"));
     }
 }
