@@ -299,4 +299,13 @@ async fn r09_an_administrator_who_may_not_act_administers_nothing() {
         api.call("PATCH", &address, Some(enable.clone())).await;
     }
     assert_eq!(api.database.count("SELECT count(*) FROM groups").await, 0);
+    let refused = api.database.audit().await;
+    let refused = refused
+        .iter()
+        .filter(|entry| *entry == "auth.login deny LoginFailed ann");
+    assert_eq!(
+        refused.count(),
+        4,
+        "each refusal is an entry, disabled and deleted, at both processes"
+    );
 }
