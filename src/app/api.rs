@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 
 use super::AppError;
+use super::patience::patiently;
 use super::process::{Process, bind};
 use super::sso::sso;
 use super::vault::Outside;
@@ -13,6 +14,7 @@ use crate::k8s::identity::KubeTokenReviewer;
 use crate::service::Vault;
 use crate::service::auth::Bootstrapped;
 use crate::service::door::TokenReviewer;
+use crate::service::error::Error;
 use crate::settings::{self, Http, RateLimits, Settings};
 
 /// Serves the API until told to stop.
@@ -30,7 +32,12 @@ pub async fn api(settings: &Settings) -> Result<(), AppError> {
     let Some(vault) = opened else {
         return Ok(());
     };
-    bootstrap(&vault, settings).await?;
+    let bootstrapped = patiently(&process.shutdown.drain, "making the first administrator", async || {
+        Ok(bootstrap(&vault, settings).await)
+    });
+    if bootstrapped.await?.is_none() {
+        return Ok(());
+    }
     let seen = Arc::clone(&vault);
     process.ready_when(move || {
         let vault = Arc::clone(&seen);
@@ -81,7 +88,7 @@ async fn token_reviewer(settings: &Settings) -> Result<Option<Arc<dyn TokenRevie
     Ok(Some(Arc::new(KubeTokenReviewer::new(client))))
 }
 
-async fn bootstrap(vault: &Arc<Vault>, settings: &Settings) -> Result<(), AppError> {
+async fn bootstrap(vault: &Arc<Vault>, settings: &Settings) -> Result<(), Error> {
     let Some(file) = &settings.bootstrap.credential_file else {
         return Ok(());
     };

@@ -7,6 +7,7 @@ use futures::FutureExt as _;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::patience::patiently;
 use super::process::Process;
 use super::vault::Outside;
 use super::{AppError, failed};
@@ -44,7 +45,12 @@ pub async fn controller(settings: &Settings) -> Result<(), AppError> {
     let Some(uid) = cluster_uid(&client, &stop).await else {
         return Ok(());
     };
-    let door = LocalDoor::register(Arc::clone(&vault), &settings.controller.cluster_prefix, &uid).await?;
+    let registered = patiently(&stop, "registering the cluster", async || {
+        Ok(LocalDoor::register(Arc::clone(&vault), &settings.controller.cluster_prefix, &uid).await)
+    });
+    let Some(door) = registered.await? else {
+        return Ok(());
+    };
     let controller_settings = controller_settings(&settings.controller, door.is_platform());
     let seen = Arc::clone(&vault);
     process.ready_when(move || {

@@ -1,12 +1,12 @@
 //! Opening the vault: pool, root keys, and patience with a database that is not there yet.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use super::AppError;
+use super::patience::patiently;
 use crate::crypto::breached::BreachedList;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::passkey::PasskeySettings;
@@ -18,15 +18,11 @@ use crate::service::auth::{
 };
 use crate::service::context::SystemClock;
 use crate::service::door::TokenReviewer;
-use crate::service::error::Reason;
 use crate::service::{Metrics, Vault, VaultConfig, register_pool};
 use crate::settings::{Auth, Dsn, Settings};
 use crate::store::Pool;
 use crate::store::pool::{PoolOptions, connect_lazy};
 
-/// How soon to try again when the database is not there, at first and at most.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-const LAST_RETRY: Duration = Duration::from_secs(5);
 /// Most password checks at a time when the setting leaves it open.
 const PASSWORD_CHECKS: usize = 4;
 
@@ -99,8 +95,7 @@ pub(super) async fn open(
     let metrics = Metrics::register(registry)
         .and_then(|metrics| register_pool(registry, pool.clone()).map(|()| metrics))
         .map_err(|error| AppError::Failed(error.to_string()))?;
-    let mut wait = FIRST_RETRY;
-    loop {
+    patiently(stop, "opening the vault", async || {
         let config = config(
             settings,
             pool.clone(),
@@ -108,25 +103,9 @@ pub(super) async fn open(
             metrics.clone(),
             outside.clone(),
         )?;
-        let opened = tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            opened = Vault::open(config) => opened,
-        };
-        let error = match opened {
-            Ok(vault) => return Ok(Some(vault)),
-            Err(error) if error.reason() == Reason::StoreUnavailable => error,
-            Err(error) => return Err(error.into()),
-        };
-        tracing::warn!(
-            problem = error.message(),
-            cause = error.source_for_log(),
-            "the vault cannot be opened yet; trying again"
-        );
-        tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(LAST_RETRY),
-        }
-    }
+        Ok(Vault::open(config).await)
+    })
+    .await
 }
 
 fn config(
