@@ -73,7 +73,11 @@ helm() { "$(binary helm)" "$@"; }
 # install ARGUMENTS...: with what it rests on; waits until all of it is ready.
 install() { helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --values "$DIR/values.yaml" --wait --wait-for-jobs --timeout 6m "$@"; }
 
-pods() { kubectl -n "$NAMESPACE" get pods -l "app.kubernetes.io/component=$1" --field-selector=status.phase=Running -o jsonpath='{range .items[*]}{.metadata.name}{"\n"}{end}'; }
+# A pod that is on its way out is still running, and no longer one of them.
+pods() {
+  kubectl -n "$NAMESPACE" get pods -l "app.kubernetes.io/component=$1" --field-selector=status.phase=Running \
+    -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}'
+}
 
 # client COMMAND...: the program as the administrator.
 client() {
