@@ -41,6 +41,16 @@ async fn versions(stage: &Stage) -> BTreeMap<String, String> {
     list.items.into_iter().map(|secret| of(secret.metadata)).collect()
 }
 
+/// A stage whose controller reaches the API server through the middle.
+async fn through_the_middle() -> (Stage, Middle) {
+    let mut stage = Stage::without_controller().await;
+    let middle = Middle::new();
+    stage
+        .start_with(middle.client(&stage.cluster.client), stage.settings())
+        .await;
+    (stage, middle)
+}
+
 /// Every object is changed once and follows; the Secrets of `before` that were not changed are as they were.
 async fn follows(stage: &Stage, before: &BTreeMap<String, String>) {
     stage.cluster.holds(&stage.shop, "s0", &[("k", "two")]).await;
@@ -53,11 +63,7 @@ async fn follows(stage: &Stage, before: &BTreeMap<String, String>) {
 
 #[tokio::test]
 async fn an_api_server_that_is_down_is_waited_for() {
-    let mut stage = Stage::without_controller().await;
-    let middle = Middle::new();
-    stage
-        .start_with(middle.client(&stage.cluster.client), stage.settings())
-        .await;
+    let (stage, middle) = through_the_middle().await;
     synced(&stage).await;
     let before = versions(&stage).await;
     middle.rule(|_| Fate::Unanswered);
@@ -88,11 +94,7 @@ fn storm(middle: &Middle, requests: usize) {
 
 #[tokio::test]
 async fn storms_of_429_and_409_lose_and_double_nothing() {
-    let mut stage = Stage::without_controller().await;
-    let middle = Middle::new();
-    stage
-        .start_with(middle.client(&stage.cluster.client), stage.settings())
-        .await;
+    let (stage, middle) = through_the_middle().await;
     storm(&middle, 48);
     synced(&stage).await;
     let before = versions(&stage).await;
@@ -108,11 +110,7 @@ async fn storms_of_429_and_409_lose_and_double_nothing() {
 
 #[tokio::test]
 async fn watches_that_expire_are_begun_anew_and_write_nothing() {
-    let mut stage = Stage::without_controller().await;
-    let middle = Middle::new();
-    stage
-        .start_with(middle.client(&stage.cluster.client), stage.settings())
-        .await;
+    let (mut stage, middle) = through_the_middle().await;
     synced(&stage).await;
     let before = versions(&stage).await;
     // The watches that run go on; so the controller is made to begin new ones, and each of the first is too old.
@@ -143,11 +141,7 @@ async fn watches_that_expire_are_begun_anew_and_write_nothing() {
 /// As SIGSTOP does it: the leader decided to write version 6, and its request reaches the API server when another one has led for long.
 #[tokio::test]
 async fn a_leader_that_was_stopped_past_its_lease_puts_nothing_old_over_what_is_new() {
-    let mut stage = Stage::without_controller().await;
-    let middle = Middle::new();
-    stage
-        .start_with(middle.client(&stage.cluster.client), stage.settings())
-        .await;
+    let (stage, middle) = through_the_middle().await;
     synced(&stage).await;
     for version in 2..6 {
         stage.write(&stage.own("s0"), &[("k", &version.to_string())]).await;
@@ -192,11 +186,7 @@ async fn a_leader_that_was_stopped_past_its_lease_puts_nothing_old_over_what_is_
 /// that of another leader's work. A Lease of its own lets the second one lead at the same time.
 #[tokio::test]
 async fn a_leader_that_was_stopped_with_old_values_in_hand_drops_them() {
-    let mut stage = Stage::without_controller().await;
-    let middle = Middle::new();
-    stage
-        .start_with(middle.client(&stage.cluster.client), stage.settings())
-        .await;
+    let (stage, middle) = through_the_middle().await;
     synced(&stage).await;
     // One is changed in the vault, the other in its spec.
     let change = async |to: &str| {

@@ -9,16 +9,22 @@ use crate::support::database::TestDatabase;
 use crate::support::vault::{TestVault, path, record};
 use crate::support::wire::Wire;
 
+/// A vault whose statements can be counted.
+async fn watched() -> (TestDatabase, Wire, TestVault) {
+    let mut database = TestDatabase::new().await;
+    let wire = Wire::to(&database.runtime_dsn).await;
+    database.runtime_dsn = wire.dsn(&database.runtime_dsn);
+    let process = TestVault::open(&database).await;
+    (database, wire, process)
+}
+
 fn is_audit(sql: &str) -> bool {
     sql.contains("INSERT INTO audit_entries")
 }
 
 #[tokio::test]
 async fn reads_and_writes_take_one_round_trip() {
-    let mut database = TestDatabase::new().await;
-    let wire = Wire::to(&database.runtime_dsn).await;
-    database.runtime_dsn = wire.dsn(&database.runtime_dsn);
-    let process = TestVault::open(&database).await;
+    let (_database, wire, process) = watched().await;
     let admin = process.admin().await;
     let records = process.vault.records();
     let a = path("shared/a");
@@ -77,10 +83,7 @@ async fn reads_and_writes_take_one_round_trip() {
 
 #[tokio::test]
 async fn a_batch_of_reads_takes_one_round_trip_to_fetch_and_one_to_confirm() {
-    let mut database = TestDatabase::new().await;
-    let wire = Wire::to(&database.runtime_dsn).await;
-    database.runtime_dsn = wire.dsn(&database.runtime_dsn);
-    let process = TestVault::open(&database).await;
+    let (database, wire, process) = watched().await;
     let admin = process.admin().await;
     let records = process.vault.records();
     let paths: Vec<_> = (0..100).map(|n| path(&format!("shared/r{n}"))).collect();
@@ -117,10 +120,7 @@ async fn a_batch_of_reads_takes_one_round_trip_to_fetch_and_one_to_confirm() {
 /// While batches are being committed the next ones fill: 1,000 reads at once are four statements of at most 256 rows, not a thousand.
 #[tokio::test]
 async fn a_thousand_reads_at_once_share_their_commits() {
-    let mut database = TestDatabase::new().await;
-    let wire = Wire::to(&database.runtime_dsn).await;
-    database.runtime_dsn = wire.dsn(&database.runtime_dsn);
-    let process = TestVault::open(&database).await;
+    let (database, wire, process) = watched().await;
     let admin = process.admin().await;
     let records = process.vault.records();
     let a = path("shared/a");
