@@ -172,14 +172,47 @@ pub async fn insert(tx: &mut Tx<'_>, blocks: &[(Block, Leaves)]) -> StoreResult<
     Ok(true)
 }
 
+/// Keeps other sealers from answering a restore until the transaction ends. `false` if there is a block above `height`, the one that
+/// speaks of the other server: then another sealer has answered it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_restore(tx: &mut Tx<'_>, height: i64) -> StoreResult<bool> {
+    // What follows walks the whole log, and who waits for the lock waits as long.
+    sqlx::query!("SELECT set_config('statement_timeout', '0', true)")
+        .fetch_one(&mut **tx)
+        .await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('aether_vault_audit_restore'))")
+        .execute(&mut **tx)
+        .await?;
+    Ok(sqlx::query_scalar!(
+        r#"SELECT NOT EXISTS (SELECT FROM audit_blocks WHERE height > $1) AS "last!""#,
+        height
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
+/// Whether an entry says that there was a restore and no block is over it yet: its sealer has not come that far, or has ended.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn restore_unsealed(tx: &mut Tx<'_>) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT FROM audit_entries e WHERE e.action = 'audit.restore'
+               AND NOT EXISTS (SELECT FROM audit_leaves l WHERE e.id = ANY (l.entry_ids))
+           ) AS "recorded!""#
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
 /// Lets entries that came with a restore be told from those that are still to come; answers how many there were.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn forget_foreign_xids(tx: &mut Tx<'_>) -> StoreResult<i64> {
-    sqlx::query!("SELECT set_config('statement_timeout', '0', true)")
-        .fetch_one(&mut **tx)
-        .await?;
     Ok(sqlx::query_scalar!(r#"SELECT audit_forget_foreign_xids() AS "n!""#)
         .fetch_one(&mut **tx)
         .await?)

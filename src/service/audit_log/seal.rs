@@ -40,7 +40,9 @@ impl AuditLog<'_> {
         let mut sealed = Sealed::default();
         for _ in 0..PASSES {
             let tip = audit_blocks::tip(&self.vault.pool).await.map_err(store_failed)?;
-            let (tip, unsealed) = self.unsealed(tip).await?;
+            let Some((tip, unsealed)) = self.unsealed(tip).await? else {
+                continue;
+            };
             if unsealed.entries.is_empty() {
                 break;
             }
@@ -57,33 +59,50 @@ impl AuditLog<'_> {
     }
 
     /// What is to be sealed behind `tip`. Where the last block says nothing about this server's transactions, everything is compared.
-    async fn unsealed(&self, tip: Tip) -> Result<(Tip, Unsealed)> {
+    /// `None` if another sealer added a block meanwhile.
+    async fn unsealed(&self, tip: Tip) -> Result<Option<(Tip, Unsealed)>> {
         let pool = &self.vault.pool;
         if !tip.snapshot.is_nothing() {
             let unsealed = audit_blocks::unsealed(pool, &tip.snapshot, PASS)
                 .await
                 .map_err(store_failed)?;
             if !tip.snapshot.is_other_server(&unsealed.now) {
-                return Ok((tip, unsealed));
+                return Ok(Some((tip, unsealed)));
             }
-            let mut tx = store::begin(pool).await.map_err(store_failed)?;
-            let foreign = audit_blocks::forget_foreign_xids(&mut tx).await.map_err(store_failed)?;
-            // With this entry there is something to seal, and the block over it says what this server has seen.
-            let ctx = process_context(self.vault.clock.now());
-            audit::insert(&mut tx, &ctx.entry(Action::AuditRestore, "audit"))
-                .await
-                .map_err(store_failed)?;
-            store::commit(tx).await.map_err(store_failed)?;
-            tracing::warn!(
-                entries = foreign,
-                "the database is not the server that the audit log was sealed on, as after a restore; comparing everything"
-            );
+            if !self.record_restore(&tip).await? {
+                return Ok(None);
+            }
         }
         let mut tx = store::begin(pool).await.map_err(store_failed)?;
         let unsealed = audit_blocks::never_sealed(&mut tx, PASS).await.map_err(store_failed)?;
         store::commit(tx).await.map_err(store_failed)?;
         let snapshot = SnapshotPoint::nothing();
-        Ok((Tip { snapshot, ..tip }, unsealed))
+        Ok(Some((Tip { snapshot, ..tip }, unsealed)))
+    }
+
+    /// Says once in the log that the database is another server; `false` if `tip` is not the last block any more.
+    async fn record_restore(&self, tip: &Tip) -> Result<bool> {
+        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
+        if !audit_blocks::lock_restore(&mut tx, tip.height)
+            .await
+            .map_err(store_failed)?
+        {
+            return Ok(false);
+        }
+        let foreign = audit_blocks::forget_foreign_xids(&mut tx).await.map_err(store_failed)?;
+        if !audit_blocks::restore_unsealed(&mut tx).await.map_err(store_failed)? {
+            // With this entry there is something to seal, and the block over it says what this server has seen.
+            let ctx = process_context(self.vault.clock.now());
+            audit::insert(&mut tx, &ctx.entry(Action::AuditRestore, "audit"))
+                .await
+                .map_err(store_failed)?;
+        }
+        store::commit(tx).await.map_err(store_failed)?;
+        tracing::warn!(
+            entries = foreign,
+            "the database is not the server that the audit log was sealed on, as after a restore; comparing everything"
+        );
+        Ok(true)
     }
 
     async fn seal_pass(&self, tip: &Tip, unsealed: Unsealed) -> Result<(u64, u64)> {
