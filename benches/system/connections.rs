@@ -34,12 +34,19 @@ pub(crate) async fn measure(installation: &Installation) -> Outcome<Vec<Figure>>
     write_records(installation).await?;
     let (address, token) = (socket_address(installation)?, installation.token()?);
     say(format!("connections: opening {CONNECTIONS}"));
+    // Each asks at once, as the API expects of whoever connects.
     let mut open: Vec<_> = stream::iter(0..CONNECTIONS)
-        .map(|_| Connection::open(address))
+        .map(|number| {
+            let request = read_request(number % RECORDS, &token);
+            async move {
+                let mut connection = Connection::open(address).await?;
+                connection.exchange(&request).await?;
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(connection)
+            }
+        })
         .buffer_unordered(64)
         .try_collect()
         .await?;
-    use_each(&mut open, &token).await?;
     say("connections: reading beside them");
     let latencies = paced::reads(installation, RATE, 64, TIME).await?;
     let held = installation

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DynamicObject, ListParams, PartialObjectMeta, PostParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, PartialObjectMeta, PostParams};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -143,6 +143,17 @@ impl Crowd {
             .buffer_unordered(16)
             .try_for_each(|_| async { Ok(()) })
             .await?;
+        Ok(())
+    }
+
+    /// Deletes the namespaces' `VaultSecret`s.
+    pub(crate) async fn remove(&self, client: &Client) -> Outcome<()> {
+        for number in 0..self.namespaces.min(self.objects) {
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(client.clone(), &self.namespace(number), &vault_secrets());
+            api.delete_collection(&DeleteParams::default(), &ListParams::default())
+                .await?;
+        }
         Ok(())
     }
 
