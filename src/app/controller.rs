@@ -7,22 +7,18 @@ use futures::FutureExt as _;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::identities::{note_namespaces, publish_keys};
 use super::patience::patiently;
 use super::process::Process;
 use super::vault::Outside;
 use super::{AppError, failed};
+use crate::k8s::controller;
 use crate::k8s::metrics::ControllerMetrics;
 use crate::k8s::settings::ControllerSettings;
-use crate::k8s::{controller, identity};
 use crate::service::LocalDoor;
-use crate::service::context::Clock;
 use crate::service::door::VaultDoor;
 use crate::settings::{Controller, Settings};
 
-/// How often namespaces are looked at for logins of workloads.
-const NAMESPACES_EVERY: Duration = Duration::from_secs(10);
-/// How often the keys of service account tokens are read: they are rotated rarely, and with an overlap.
-const ISSUER_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 /// How soon to ask an API server again that does not answer at start.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -46,7 +42,8 @@ pub async fn controller(settings: &Settings) -> Result<(), AppError> {
         return Ok(());
     };
     let registered = patiently(&stop, "registering the cluster", async || {
-        Ok(LocalDoor::register(Arc::clone(&vault), &settings.controller.cluster_prefix, &uid).await)
+        let controller = &settings.controller;
+        Ok(LocalDoor::register(Arc::clone(&vault), &controller.cluster_prefix, &uid, &controller.class).await)
     });
     let Some(door) = registered.await? else {
         return Ok(());
@@ -60,8 +57,12 @@ pub async fn controller(settings: &Settings) -> Result<(), AppError> {
 
     let door = Arc::new(door);
     process.parts.spawn(
-        "workload identities",
-        identities(
+        "keys of workloads",
+        publish_keys(client.clone(), Arc::clone(&door), stop.clone()),
+    );
+    process.parts.spawn(
+        "namespaces of workloads",
+        note_namespaces(
             client.clone(),
             Arc::clone(&door),
             settings.controller.watch_namespaces.clone(),
@@ -77,7 +78,8 @@ pub async fn controller(settings: &Settings) -> Result<(), AppError> {
         let _served = served.drop_guard();
         controller::run(client, door, controller_settings, metrics, clock, stop).await
     });
-    tracing::info!(prefix = settings.controller.cluster_prefix, "following the cluster");
+    let (prefix, class) = (&settings.controller.cluster_prefix, &settings.controller.class);
+    tracing::info!(prefix, class, "following the cluster");
     process.run().await
 }
 
@@ -103,58 +105,6 @@ async fn cluster_uid(client: &Client, stop: &CancellationToken) -> Option<String
     }
 }
 
-/// Tells the vault what the cluster signs service account tokens with, and which namespaces it has: what logins need where nobody can ask
-/// the API server. Every replica does; none waits for the others.
-async fn identities(
-    client: Client,
-    door: Arc<LocalDoor>,
-    named: Vec<String>,
-    clock: Arc<dyn Clock>,
-    stop: CancellationToken,
-) -> Result<(), std::convert::Infallible> {
-    let mut issuer_due = clock.now();
-    loop {
-        // Before the question, so that the answer is at least as new.
-        let asked_at = clock.now();
-        let noted = match identity::namespaces(&client, &named).await {
-            Ok(seen) => door
-                .note_namespaces(&seen, asked_at)
-                .await
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(error) = noted {
-            tracing::warn!(%error, "the cluster's namespaces were not noted; workloads may have to wait with their log-in");
-        }
-        if asked_at >= issuer_due {
-            match publish_issuer(&client, &door).await {
-                Ok(()) => issuer_due = asked_at.saturating_add(ISSUER_EVERY).unwrap_or(asked_at),
-                Err(error) => {
-                    tracing::warn!(%error, "the cluster's keys for service account tokens were not published; trying again");
-                }
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(NAMESPACES_EVERY) => {}
-        }
-    }
-}
-
-async fn publish_issuer(client: &Client, door: &LocalDoor) -> Result<(), String> {
-    let issuer = identity::cluster_issuer(client)
-        .await
-        .map_err(|error| error.to_string())?;
-    let changed = door.publish_issuer(&issuer).await.map_err(|error| error.to_string())?;
-    if changed {
-        tracing::info!(
-            issuer = issuer.issuer,
-            "published the cluster's keys for service account tokens"
-        );
-    }
-    Ok(())
-}
-
 fn controller_settings(settings: &Controller, platform: bool) -> ControllerSettings {
     let identity = if settings.identity.is_empty() {
         own_identity()
@@ -166,6 +116,7 @@ fn controller_settings(settings: &Controller, platform: bool) -> ControllerSetti
         operator_namespace: settings.operator_namespace.clone(),
         platform,
         watch_namespaces: settings.watch_namespaces.clone(),
+        class: settings.class.clone(),
         lease_name: settings.lease_name.clone(),
         lease_duration: settings.lease_duration.get(),
         concurrency: settings.concurrency,

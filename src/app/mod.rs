@@ -8,6 +8,7 @@ mod audit;
 mod controller;
 mod doctor;
 mod files;
+mod identities;
 mod patience;
 pub mod plan;
 mod process;

@@ -144,6 +144,11 @@ async fn told(
         told.say("the API server takes it; with spec.preview set, its status tells what it would open and close");
         return Ok(told);
     }
+    if let Some(class) = manifest["spec"]["controllerClass"].as_str() {
+        told.say(format!(
+            "class  '{class}': the controller of that class looks after it, and no other"
+        ));
+    }
     let object = serde_json::from_value(manifest).map_err(|error| error.to_string());
     match object.and_then(|object| Forecast::of(&sources.prefix, object)) {
         Ok(forecast) => foretell(sources, namespace, name, &forecast, &mut told).await?,
@@ -175,6 +180,10 @@ async fn foretell(
     };
     let own_is_there = records.contains_key(&own);
     allowed(sources, namespace, forecast, own_is_there, told).await?;
+    if told.refused {
+        // The Secret is left as it is.
+        return Ok(());
+    }
     for path in &hidden {
         told.say(format!(
             "unknown  you may not read '{path}', so the keys cannot be told"

@@ -21,17 +21,20 @@ pub enum ChangeKind {
     Config,
     /// A session or a user: its id.
     Session,
+    /// A namespace that a login asks about: cluster prefix and name.
+    Namespace,
 }
 
 impl ChangeKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Record,
         Self::Policy,
         Self::Sync,
         Self::Root,
         Self::Config,
         Self::Session,
+        Self::Namespace,
     ];
 
     /// As stored.
@@ -44,6 +47,7 @@ impl ChangeKind {
             Self::Root => "root",
             Self::Config => "config",
             Self::Session => "session",
+            Self::Namespace => "namespace",
         }
     }
 

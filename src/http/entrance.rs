@@ -17,6 +17,7 @@ use super::Api;
 use super::client_address::client_address;
 use super::problem::Problem;
 use super::rate_limits::Noted;
+use super::trace_parent::follow;
 use crate::service::auth::RequestInfo;
 
 /// Carries the request's id in every answer.
@@ -46,6 +47,17 @@ pub(super) async fn entrance(State(api): State<Api>, mut request: Request, next:
 
     let in_flight = api.0.metrics.start();
     let span = tracing::info_span!("request", route, method, %request_id);
+    let traced = tracing::info_span!(
+        target: "aether_vault::trace",
+        "request",
+        otel.name = route,
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = tracing::field::Empty,
+        request_id = %request_id,
+    );
+    follow(&traced, request.headers());
     let handled = async {
         match admitted {
             Ok(allowance) => {
@@ -72,6 +84,7 @@ pub(super) async fn entrance(State(api): State<Api>, mut request: Request, next:
         }
         let (status, elapsed) = (response.status().as_u16(), started.elapsed());
         api.0.metrics.observe(route, method, status, elapsed);
+        traced.record("http.response.status_code", status);
         tracing::debug!(
             status,
             latency_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
@@ -79,6 +92,7 @@ pub(super) async fn entrance(State(api): State<Api>, mut request: Request, next:
         );
         response
     }
+    .instrument(traced.clone())
     .instrument(span)
     .await;
     drop(in_flight);

@@ -31,6 +31,7 @@ mod routes;
 mod server;
 mod sso_browser;
 mod tls;
+mod trace_parent;
 mod unique_map;
 mod version;
 

@@ -16,6 +16,8 @@ pub struct ControllerSettings {
     pub platform: bool,
     /// The namespaces to watch; empty means all of them, which takes cluster-wide roles.
     pub watch_namespaces: Vec<String>,
+    /// The class of resources to look after, of several controllers in one cluster; empty means those without a class.
+    pub class: String,
     /// The name of the Lease by which one replica leads.
     pub lease_name: String,
     /// Seconds after which a leader that was not heard of is replaced.
@@ -39,6 +41,7 @@ impl Default for ControllerSettings {
             operator_namespace: "aether-vault-system".to_owned(),
             platform: false,
             watch_namespaces: Vec::new(),
+            class: String::new(),
             lease_name: "aether-vault-controller".to_owned(),
             lease_duration: Duration::from_secs(9),
             concurrency: 16,
@@ -81,6 +84,12 @@ impl ControllerSettings {
     #[must_use]
     pub fn watches(&self, namespace: &str) -> bool {
         self.watch_namespaces.is_empty() || self.watch_namespaces.iter().any(|watched| watched == namespace)
+    }
+
+    /// Whether the controller looks after resources of a class; `None` is a resource without one.
+    #[must_use]
+    pub fn handles(&self, class: Option<&str>) -> bool {
+        class.unwrap_or_default() == self.class
     }
 }
 
@@ -125,6 +134,17 @@ mod tests {
             ..Default::default()
         };
         assert!(settings.check().unwrap_err().contains("lease_duration"));
+    }
+
+    #[test]
+    fn a_controller_handles_its_class_and_one_without_a_class_what_has_none() {
+        let plain = ControllerSettings::default();
+        assert!(plain.handles(None) && !plain.handles(Some("blue")));
+        let blue = ControllerSettings {
+            class: "blue".into(),
+            ..Default::default()
+        };
+        assert!(blue.handles(Some("blue")) && !blue.handles(Some("green")) && !blue.handles(None));
     }
 
     #[test]

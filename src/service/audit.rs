@@ -65,6 +65,7 @@ impl AuditCommitter {
     /// # Errors
     /// [`Reason::Busy`] if the queue is full, [`Reason::StoreUnavailable`] if the entry cannot be committed: then there is no answer
     /// to give (R26).
+    #[tracing::instrument(target = "aether_vault::trace", level = "info", name = "audit.commit", skip_all)]
     pub(super) async fn commit(&self, entry: AuditEntry, confirm: Confirm) -> Result<Verdict> {
         let (answer, verdict) = oneshot::channel();
         self.queue.try_send(Pending { entry, confirm, answer }).map_err(|_| {

@@ -16,7 +16,7 @@ pub use super::reviewer::{ClusterIssuer, ReviewError, Reviewed, SeenNamespace, T
 pub use crate::crypto::certificate::{PairError, check_pair};
 use crate::domain::actor::NamespaceName;
 use crate::domain::path::{PathPrefix, RecordPath};
-use crate::domain::policy::PolicyDocument;
+use crate::domain::policy::{Effect, PolicyDocument};
 use crate::domain::record::{KeyName, RecordData, Version, VersionState};
 use crate::domain::source::{GenerateSource, SourceState};
 use crate::domain::sync::restart::{Remembered, WorkloadId};
@@ -233,6 +233,14 @@ pub struct PolicyResource {
     pub document: PolicyDocument,
 }
 
+impl PolicyResource {
+    /// Whether a rule of it denies.
+    #[must_use]
+    pub fn denies(&self) -> bool {
+        self.document.rules.iter().any(|rule| rule.effect == Effect::Deny)
+    }
+}
+
 /// What a policy concerns, and what it would change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyReport {
@@ -246,6 +254,8 @@ pub struct PolicyReport {
     pub closes: usize,
     /// The first changes, one a line.
     pub changes: Vec<String>,
+    /// The policies whose denies overrule what it allows, one a line.
+    pub overruled: Vec<String>,
     /// Whether a bound was reached, so that there may be more.
     pub cut_off: bool,
 }

@@ -128,7 +128,7 @@ impl Vault {
                 ChangeKind::Config if change.subject == SIGNING_KEYS_CHANGE => signing_keys = true,
                 ChangeKind::Config if change.subject == super::sealing::SUBJECT => self.reload_sealing_keys().await?,
                 ChangeKind::Config => config = true,
-                ChangeKind::Sync | ChangeKind::Session => {}
+                ChangeKind::Sync | ChangeKind::Session | ChangeKind::Namespace => {}
             }
         }
         if config {

@@ -4,6 +4,7 @@ mod feed;
 mod policies;
 mod reads;
 mod syncs;
+mod wanted;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, broadcast};
 
+pub use self::wanted::{Wanted, WantedNamespaces};
 use super::Vault;
 use super::binding::orphaned;
 use super::context::{Credential, Door, OpContext, Origin, ResourceOrigin};
@@ -35,7 +37,7 @@ use crate::store::{self, audit, changes, cluster_namespaces, clusters, roots};
 /// Namespaces of one statement.
 const NOTED_AT_A_TIME: usize = 1000;
 /// Several replicas look; one note in this many seconds is enough.
-const NOTED_EVERY_SECONDS: f64 = 8.0;
+const NOTED_EVERY_SECONDS: f64 = 0.5;
 
 /// The door of one registered cluster.
 pub struct LocalDoor {
@@ -46,15 +48,15 @@ pub struct LocalDoor {
 }
 
 impl LocalDoor {
-    /// Registers the cluster and opens its door.
+    /// Registers the cluster and opens its door to the controller of a class; empty is the one without a class.
     ///
     /// # Errors
-    /// [`Reason::ClusterMismatch`] if the prefix belongs to a cluster with another kube-system uid, [`Reason::InvalidRequest`] for a
+    /// [`Reason::ClusterMismatch`] if the prefix belongs to a cluster with another kube-system uid or to the controller of another class, [`Reason::InvalidRequest`] for a
     /// prefix that cannot be one, and those of the store.
-    pub async fn register(vault: Arc<Vault>, prefix: &str, kube_system_uid: &str) -> Result<Self> {
+    pub async fn register(vault: Arc<Vault>, prefix: &str, kube_system_uid: &str, class: &str) -> Result<Self> {
         let now = vault.clock.now();
         let mut tx = store::begin(&vault.pool).await.map_err(store_failed)?;
-        let registered = clusters::register(&mut tx, random::uuid_v7(now), prefix, kube_system_uid).await;
+        let registered = clusters::register(&mut tx, random::uuid_v7(now), prefix, kube_system_uid, class).await;
         let (cluster, new) = registered.map_err(|error| {
             if error.is_constraint("clusters_prefix_check") {
                 let message =
@@ -69,6 +71,16 @@ impl LocalDoor {
                 "cluster prefix '{prefix}' belongs to the cluster whose kube-system namespace has uid {}; this one has uid \
                  {kube_system_uid}. Set another controller.cluster_prefix for this cluster",
                 cluster.kube_system_uid
+            );
+            return Err(Error::new(Reason::ClusterMismatch, message));
+        }
+        if cluster.controller_class != class {
+            // What the other one looks after would look gone to this one.
+            let message = format!(
+                "cluster prefix '{prefix}' belongs to the controller {}; this is the controller {}. Set another controller.cluster_prefix for this \
+                 controller, or controller.class as it was",
+                of_class(&cluster.controller_class),
+                of_class(class),
             );
             return Err(Error::new(Reason::ClusterMismatch, message));
         }
@@ -232,7 +244,7 @@ fn note(changes: &mut Changes, change: &store::changes::Change) {
         },
         ChangeKind::Policy | ChangeKind::Root => changes.policies = true,
         ChangeKind::Sync => changes.syncs = true,
-        ChangeKind::Config | ChangeKind::Session => {}
+        ChangeKind::Config | ChangeKind::Session | ChangeKind::Namespace => {}
     }
 }
 
@@ -306,5 +318,13 @@ impl VaultDoor for LocalDoor {
 
     fn remember_workloads<'a>(&'a self, namespace: &'a str, workloads: &'a [WorkloadRow]) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.replace_workloads(namespace, workloads))
+    }
+}
+
+fn of_class(class: &str) -> String {
+    if class.is_empty() {
+        "without a class".to_owned()
+    } else {
+        format!("of class '{class}'")
     }
 }

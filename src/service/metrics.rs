@@ -43,6 +43,8 @@ pub struct Metrics {
     pub(super) job_last_success: GaugeVec,
     pub(super) maintenance: IntGauge,
     pub(super) records_expiring: GaugeVec,
+    /// Records by the age of their current version.
+    pub(super) records_by_age: GaugeVec,
     pub(super) key_age: GaugeVec,
 }
 
@@ -213,6 +215,11 @@ impl Metrics {
                 "Records that say when their values end, by how soon that is.",
                 &["within"],
             )?,
+            records_by_age: gauges(
+                "aether_vault_records_by_age",
+                "Records by the age of their current version: each is in the first bucket that it is younger than.",
+                &["younger_than"],
+            )?,
             key_age: gauges(
                 "aether_vault_key_age_seconds",
                 "Age of the keys in use, in seconds; of those of records the oldest.",
@@ -232,6 +239,7 @@ impl Metrics {
     /// Forgets what the clean-up counted: another process counts now, and two would say different things.
     pub(super) fn forget_counts(&self) {
         self.records_expiring.reset();
+        self.records_by_age.reset();
         self.key_age.reset();
     }
 }

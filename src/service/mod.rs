@@ -33,7 +33,7 @@ pub mod users;
 mod vault;
 
 pub use jobs::Job;
-pub use local_door::LocalDoor;
+pub use local_door::{LocalDoor, Wanted, WantedNamespaces};
 pub use maintenance::OrphanedRoot;
 pub use metrics::Metrics;
 pub use pool_metrics::register_pool;

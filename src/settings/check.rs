@@ -230,6 +230,9 @@ impl Settings {
                 );
             }
         }
+        if !controller.class.is_empty() && !is_dns_label(&controller.class) {
+            problems.add("controller.class", "must be empty or a DNS label, such as 'blue'");
+        }
         if controller.watch_namespaces.iter().any(|name| !is_dns_label(name)) {
             problems.add("controller.watch_namespaces", "must hold names of namespaces");
         }
@@ -267,6 +270,14 @@ impl Settings {
             ),
             (Some(_), None) => problems.add("audit.webhook.secret_file", "is missing; requests have to be signed"),
             (None, Some(_)) => problems.add("audit.webhook.url", "is missing; the secret is for a webhook"),
+        }
+        problems.range("traces.sample_one_in", &self.traces.sample_one_in, &1, &1_000_000);
+        let endpoint = self.traces.endpoint.as_deref();
+        if endpoint.is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+            problems.add(
+                "traces.endpoint",
+                "must be the http:// or https:// URL of an OTLP collector with its path, such as http://otel-collector:4318/v1/traces",
+            );
         }
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log.filter) {
             problems.add(

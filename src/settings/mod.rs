@@ -73,6 +73,8 @@ pub struct Settings {
     pub controller: Controller,
     /// The log, on standard error.
     pub log: Log,
+    /// Traces of requests and reconciles.
+    pub traces: Traces,
 }
 
 /// Postgres. Each URL may stand in a file of its own, as Kubernetes mounts it.
@@ -267,6 +269,9 @@ pub struct Controller {
     pub operator_namespace: String,
     /// The namespaces to look after; empty is all of them, which takes the cluster-wide roles.
     pub watch_namespaces: Vec<String>,
+    /// The class of the resources to look after, where a cluster has several controllers: those whose `spec.controllerClass` is this; empty
+    /// is those without one. Each class needs a `cluster_prefix` or a vault of its own, to which it is bound at the first start.
+    pub class: String,
     /// The name of the Lease by which one replica leads.
     pub lease_name: String,
     /// How long after its last word a leader is replaced: 3s to 5m.
@@ -291,6 +296,7 @@ impl Default for Controller {
             cluster_prefix: "k8s".to_owned(),
             operator_namespace: "aether-vault-system".to_owned(),
             watch_namespaces: Vec::new(),
+            class: String::new(),
             lease_name: "aether-vault-controller".to_owned(),
             lease_duration: HumanDuration::from_secs(9),
             concurrency: 16,
@@ -317,6 +323,25 @@ impl Default for Log {
         Self {
             format: LogFormat::Text,
             filter: "info".to_owned(),
+        }
+    }
+}
+
+/// Traces, by OTLP over HTTP. None unless there is an endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    /// Where they are sent: the URL of a collector with its path, such as `http://otel-collector:4318/v1/traces`.
+    pub endpoint: Option<String>,
+    /// One in so many requests and reconciles is traced, 1 to 1000000; those of callers that trace (header `traceparent`) as they decide.
+    pub sample_one_in: u32,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            sample_one_in: 100,
         }
     }
 }

@@ -103,6 +103,7 @@ pub async fn insert_confirmed(tx: &mut Tx<'_>, entry: &AuditEntry, confirm: Conf
 ///
 /// # Errors
 /// [`super::StoreError`]; nothing of the batch is then written.
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "store.audit_batch", skip_all)]
 pub async fn commit_batch(
     executor: impl sqlx::PgExecutor<'_>,
     batch: &[(&AuditEntry, Confirm)],

@@ -86,6 +86,11 @@ pub async fn find(
 ) -> StoreResult<Vec<StoredEntry>> {
     let (resource_from, resource_to) = filter.resources().unzip();
     let (action_from, action_to) = filter.actions().unzip();
+    let mut tx = pool.begin().await?;
+    // Planned for what is asked now: whether an index without reads that were allowed will do depends on it.
+    sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+        .fetch_one(&mut *tx)
+        .await?;
     let rows = sqlx::query_as!(
         EntryRow,
         r#"SELECT '' AS "snapshot!", xid AS "xid?", id AS "id?", at AS "at?: SqlTimestamp", request_id AS "request_id?",
@@ -125,8 +130,9 @@ pub async fn find(
         filter.request_id,
         limit,
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *tx)
     .await?;
+    tx.commit().await?;
     entries(rows)
 }
 

@@ -17,21 +17,30 @@ pub struct Cluster {
     pub kube_system_uid: String,
     /// Whether policies of its operator namespace reach everything.
     pub platform: bool,
+    /// The class of the controller that it belongs to; empty is the one without a class.
+    pub controller_class: String,
 }
 
 /// Registers a prefix if nobody holds it. Answers the holder, and whether it is new.
 ///
 /// # Errors
 /// [`super::StoreError`]; constraint `clusters_prefix_check` for a bad prefix.
-pub async fn register(tx: &mut Tx<'_>, id: Uuid, prefix: &str, kube_system_uid: &str) -> StoreResult<(Cluster, bool)> {
+pub async fn register(
+    tx: &mut Tx<'_>,
+    id: Uuid,
+    prefix: &str,
+    kube_system_uid: &str,
+    controller_class: &str,
+) -> StoreResult<(Cluster, bool)> {
     // The first cluster of a vault is its platform: somebody has to be able to write policies for shared roots.
     let new = sqlx::query!(
-        "INSERT INTO clusters (id, prefix, kube_system_uid, platform)
-         VALUES ($1, $2, $3, NOT EXISTS (SELECT FROM clusters))
+        "INSERT INTO clusters (id, prefix, kube_system_uid, controller_class, platform)
+         VALUES ($1, $2, $3, $4, NOT EXISTS (SELECT FROM clusters))
          ON CONFLICT ON CONSTRAINT clusters_prefix_key DO NOTHING",
         id,
         prefix,
         kube_system_uid,
+        controller_class,
     )
     .execute(&mut **tx)
     .await?
@@ -39,7 +48,7 @@ pub async fn register(tx: &mut Tx<'_>, id: Uuid, prefix: &str, kube_system_uid: 
         == 1;
     let cluster = sqlx::query_as!(
         Cluster,
-        "SELECT id, prefix, kube_system_uid, platform FROM clusters WHERE prefix = $1",
+        "SELECT id, prefix, kube_system_uid, platform, controller_class FROM clusters WHERE prefix = $1",
         prefix
     )
     .fetch_one(&mut **tx)

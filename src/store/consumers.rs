@@ -28,7 +28,7 @@ pub struct ConsumerRow {
     pub current: bool,
 }
 
-/// The consumers of a record in the order of cluster, namespace and name, from `after` (exclusive) on; at most `limit` `VaultSecret`s, with a
+/// The consumers of a record in the order of cluster, namespace and name, from `after`, the three of one joined by `/`, (exclusive) on; at most `limit` `VaultSecret`s, with a
 /// row for each workload.
 ///
 /// # Errors
@@ -39,8 +39,9 @@ pub async fn list(pool: &Pool, path: &RecordPath, after: &str, limit: i64) -> St
                SELECT c.prefix, s.*
                FROM syncs s JOIN clusters c ON c.id = s.cluster_id
                WHERE s.records @> jsonb_build_array(jsonb_build_object('path', $1::text))
-                 AND (c.prefix || '/' || s.namespace || '/' || s.name) COLLATE "C" > $2
-               ORDER BY (c.prefix || '/' || s.namespace || '/' || s.name) COLLATE "C"
+                 AND (c.prefix, s.namespace, s.name)
+                     > (split_part($2, '/', 1) COLLATE "C", split_part($2, '/', 2) COLLATE "C", split_part($2, '/', 3) COLLATE "C")
+               ORDER BY c.prefix, s.namespace, s.name
                LIMIT $3
            )
            SELECT p.prefix AS "cluster!", p.namespace AS "namespace!", p.name AS "name!", p.secret_name AS "secret!",
@@ -48,7 +49,7 @@ pub async fn list(pool: &Pool, path: &RecordPath, after: &str, limit: i64) -> St
                   COALESCE(w.carried ->> p.secret_name = encode(p.content_hash, 'hex'), false) AS "current!"
            FROM page p
            LEFT JOIN workloads w ON w.cluster_id = p.cluster_id AND w.namespace = p.namespace AND w.carried ? p.secret_name
-           ORDER BY (p.prefix || '/' || p.namespace || '/' || p.name) COLLATE "C", w.kind, w.name"#,
+           ORDER BY p.prefix, p.namespace, p.name, w.kind, w.name"#,
         path.as_str(),
         after,
         limit

@@ -10,7 +10,7 @@ use super::error::StoreResult;
 use super::pool::Pool;
 use super::records::{broken, state_of, version_of};
 use crate::domain::path::RecordPath;
-use crate::domain::record::{ExpiryBucket, Metadata, Retention, Version, VersionState};
+use crate::domain::record::{AgeBucket, ExpiryBucket, Metadata, Retention, Version, VersionState};
 
 /// A record without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,11 +213,32 @@ pub async fn expiries(pool: &Pool) -> StoreResult<[i64; ExpiryBucket::ALL.len()]
     )
     .fetch_all(pool)
     .await?;
-    let mut counts = [0; ExpiryBucket::ALL.len()];
-    for row in rows {
-        if let Some(count) = usize::try_from(row.bucket).ok().and_then(|at| counts.get_mut(at)) {
-            *count = row.count;
+    Ok(by_bucket(rows.into_iter().map(|row| (row.bucket, row.count))))
+}
+
+/// How many records there are, by the age of their current version. One round trip that walks all of them.
+///
+/// # Errors
+/// [`super::StoreError`].
+pub async fn ages(pool: &Pool) -> StoreResult<[i64; AgeBucket::ALL.len()]> {
+    let rows = sqlx::query!(
+        r#"SELECT width_bucket(floor(extract(epoch FROM now() - v.created_at))::bigint, $1::bigint[]) AS "bucket!", count(*) AS "count!"
+           FROM secrets s JOIN secret_versions v ON v.secret_id = s.id AND v.version = s.current_version
+           WHERE s.deleted_at IS NULL GROUP BY 1"#,
+        &AgeBucket::STARTS[..],
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(by_bucket(rows.into_iter().map(|row| (row.bucket, row.count))))
+}
+
+/// Counts of `width_bucket`'s buckets, in order; none is outside.
+fn by_bucket<const N: usize>(rows: impl Iterator<Item = (i32, i64)>) -> [i64; N] {
+    let mut counts = [0; N];
+    for (bucket, count) in rows {
+        if let Some(at) = usize::try_from(bucket).ok().and_then(|at| counts.get_mut(at)) {
+            *at = count;
         }
     }
-    Ok(counts)
+    counts
 }

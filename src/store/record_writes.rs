@@ -67,6 +67,7 @@ pub struct WrittenRow {
 ///
 /// # Errors
 /// [`super::StoreError`].
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "store.create", skip_all)]
 pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<WrittenRow>> {
     let entry = new.entry;
     let row = sqlx::query!(
@@ -137,6 +138,7 @@ pub async fn create(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<Wri
 ///
 /// # Errors
 /// [`super::StoreError`].
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "store.update", skip_all)]
 pub async fn update(pool: &Pool, new: &NewVersion<'_>) -> StoreResult<Option<WrittenRow>> {
     let entry = new.entry;
     let row = sqlx::query!(

@@ -52,6 +52,7 @@ pub struct StoredVersion {
 ///
 /// # Errors
 /// [`StoreError`].
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "store.fetch", skip_all)]
 pub async fn fetch(pool: &Pool, path: &RecordPath, version: Option<Version>) -> StoreResult<Option<StoredRecord>> {
     let found = fetch_many(pool, &[(path, version)]).await?;
     Ok(found.into_iter().next().map(|(_, record)| record))
@@ -61,6 +62,7 @@ pub async fn fetch(pool: &Pool, path: &RecordPath, version: Option<Version>) -> 
 ///
 /// # Errors
 /// [`StoreError`].
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "store.fetch", skip_all)]
 pub async fn fetch_many(
     pool: &Pool,
     refs: &[(&RecordPath, Option<Version>)],
@@ -136,6 +138,7 @@ pub struct Head {
 ///
 /// # Errors
 /// [`StoreError`].
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "store.heads", skip_all)]
 pub async fn heads(pool: &Pool, refs: &[(&RecordPath, Option<Version>)]) -> StoreResult<Vec<Head>> {
     let paths: Vec<String> = refs.iter().map(|(path, _)| path.as_str().to_owned()).collect();
     let versions: Vec<Option<i64>> = refs.iter().map(|(_, version)| version.map(Version::number)).collect();
@@ -183,6 +186,7 @@ pub struct ListedRecord {
 ///
 /// # Errors
 /// [`StoreError`].
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "store.list", skip_all)]
 pub async fn list(
     pool: &Pool,
     low: &str,

@@ -27,3 +27,4 @@ mod requirements;
 mod rights;
 mod service;
 mod support;
+mod traces;

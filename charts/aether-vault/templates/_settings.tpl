@@ -22,6 +22,7 @@
     "cluster_prefix" .Values.clusterPrefix
     "operator_namespace" (include "aether-vault.namespace" .)
     "watch_namespaces" .Values.watchNamespaces
+    "class" .Values.controllerClass
     "restart_workloads" .Values.controller.restartWorkloads
     "lease_name" (printf "%s-controller" (include "aether-vault.fullname" .))
     "metrics_listen" (printf "%s:9201" .Values.api.listenAddress))

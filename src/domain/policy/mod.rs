@@ -4,6 +4,7 @@
 
 mod capability;
 mod condition;
+mod conflict;
 mod cover;
 mod diff;
 mod document;
@@ -18,6 +19,7 @@ mod validate;
 
 pub use capability::{Capability, CapabilitySet};
 pub use condition::{Circumstances, Conditions, Day, TimeWindow, Window};
+pub use conflict::{Conflict, conflicts};
 pub use diff::{Change, Diff, DiffBounds};
 pub use document::{Effect, PolicyDocument, Rule, Subject};
 pub use engine::{Because, Decision, PolicySnapshot, StoredPolicy};

@@ -191,6 +191,51 @@ impl ExpiryBucket {
     }
 }
 
+/// How old the current values are, in the buckets in which metrics count: what nobody rotates shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgeBucket {
+    /// Less than a day.
+    Day,
+    /// Less than a week.
+    Week,
+    /// Less than 30 days.
+    Month,
+    /// Less than 90 days.
+    Quarter,
+    /// Less than 365 days.
+    Year,
+    /// Older.
+    Older,
+}
+
+impl AgeBucket {
+    /// All of them, the youngest first.
+    pub const ALL: [Self; 6] = [
+        Self::Day,
+        Self::Week,
+        Self::Month,
+        Self::Quarter,
+        Self::Year,
+        Self::Older,
+    ];
+
+    /// The age in seconds from which on each bucket but the first holds.
+    pub const STARTS: [i64; 5] = [86_400, 604_800, 2_592_000, 7_776_000, 31_536_000];
+
+    /// As the metric's label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Day => "1d",
+            Self::Week => "7d",
+            Self::Month => "30d",
+            Self::Quarter => "90d",
+            Self::Year => "365d",
+            Self::Older => "older",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ mod version;
 pub use codec::{CodecError, decode, encode};
 pub use data::{DataError, KeyName, RecordData, Value};
 pub use diff::{KeyChange, diff};
-pub use metadata::{ExpiryBucket, Metadata, MetadataError, MetadataPatch, is_word};
+pub use metadata::{AgeBucket, ExpiryBucket, Metadata, MetadataError, MetadataPatch, is_word};
 pub use patch::Patch;
 pub use retention::{PathSettings, Retention};
 pub use version::{Expect, ExpectError, Version, VersionState};

@@ -15,7 +15,7 @@ use crate::http::problem::Result;
 use crate::http::query::{NoParameters, Query};
 use crate::http::routes::{Access, Endpoint};
 use crate::http::{Api, Authenticated};
-use crate::service::policies::{Preview, PreviewedChange};
+use crate::service::policies::{Preview, PreviewedActor, PreviewedChange, PreviewedConflict};
 
 pub(super) fn endpoint() -> Endpoint {
     Endpoint::new(
@@ -48,6 +48,8 @@ impl Form for PreviewForm {
 #[serde(rename_all = "camelCase")]
 struct PreviewView {
     changes: Vec<ChangeView>,
+    /// The policies whose denies overrule what it allows.
+    conflicts: Vec<ConflictView>,
     /// How many actors and records the policy concerns, before or after.
     matched_actors: usize,
     matched_records: usize,
@@ -69,6 +71,17 @@ struct ChangeView {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PreviewConflict")]
+struct ConflictView {
+    policy: String,
+    /// How many rights it overrules: a capability of an actor at a path is one. The first of them is the following.
+    rights: usize,
+    actor: ActorView,
+    path: String,
+    capability: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PreviewActor")]
 struct ActorView {
     kind: &'static str,
@@ -78,13 +91,31 @@ struct ActorView {
 impl From<PreviewedChange> for ChangeView {
     fn from(change: PreviewedChange) -> Self {
         Self {
-            actor: ActorView {
-                kind: change.actor.kind,
-                name: change.actor.name,
-            },
+            actor: change.actor.into(),
             path: change.path,
             opens: names(&change.opens),
             closes: names(&change.closes),
+        }
+    }
+}
+
+impl From<PreviewedConflict> for ConflictView {
+    fn from(conflict: PreviewedConflict) -> Self {
+        Self {
+            policy: conflict.policy,
+            rights: conflict.rights,
+            actor: conflict.actor.into(),
+            path: conflict.path,
+            capability: conflict.capability.as_str(),
+        }
+    }
+}
+
+impl From<PreviewedActor> for ActorView {
+    fn from(actor: PreviewedActor) -> Self {
+        Self {
+            kind: actor.kind,
+            name: actor.name,
         }
     }
 }
@@ -93,6 +124,7 @@ impl From<Preview> for PreviewView {
     fn from(preview: Preview) -> Self {
         Self {
             changes: preview.changes.into_iter().map(ChangeView::from).collect(),
+            conflicts: preview.conflicts.into_iter().map(ConflictView::from).collect(),
             matched_actors: preview.matched_actors,
             matched_records: preview.matched_records,
             actors: preview.actors,

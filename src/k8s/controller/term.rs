@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{Instrument as _, Span, info_span, warn};
 
 use super::ControllerError;
 use super::calendar::Calendar;
@@ -175,7 +175,9 @@ async fn work(context: Arc<Context>, term: CancellationToken) {
             .reconcile_seconds
             .with_label_values(&["VaultSecret"])
             .start_timer();
-        let word = reconcile::reconcile(&context, work).await;
+        let span = reconcile_span("VaultSecret");
+        let word = reconcile::reconcile(&context, work).instrument(span.clone()).await;
+        span.record("reason", word);
         timer.observe_duration();
         context
             .metrics
@@ -184,6 +186,11 @@ async fn work(context: Arc<Context>, term: CancellationToken) {
             .inc();
         context.queue.done(&key);
     }
+}
+
+/// The span of one look at a resource.
+pub(super) fn reconcile_span(kind: &'static str) -> Span {
+    info_span!(target: "aether_vault::trace", "reconcile", otel.kind = "consumer", kind, reason = tracing::field::Empty)
 }
 
 /// Wakes the resources for which something is due.
@@ -229,12 +236,19 @@ fn watch_vault_secrets(parts: &mut JoinSet<()>, context: &Arc<Context>, wishes: 
         parts.spawn(async move {
             let mut desk = VaultSecretDesk::new(&context, &wishes);
             let notice = |notice: Notice<'_, Resource<VaultSecret>>| desk.notice(notice);
+            let own = |object: &VaultSecret| context.settings.handles(object.spec.controller_class.as_deref());
+            let reduce = |object| reduce(object, own);
             follow(api, Config::default(), &context.vault_secrets, reduce, notice).await;
         });
     }
 }
 
-fn reduce<K: kube::Resource>(DeserializeGuard(object): DeserializeGuard<K>) -> Resource<K> {
+/// What is kept of an object; nothing of one of another class. One that cannot be read is kept whosever it is: it may be our own, and must
+/// not be taken for gone.
+fn reduce<K: kube::Resource>(
+    DeserializeGuard(object): DeserializeGuard<K>,
+    own: impl Fn(&K) -> bool,
+) -> Option<Resource<K>> {
     let slim = |meta: &mut kube::core::ObjectMeta| {
         meta.managed_fields = None;
         meta.labels = None;
@@ -244,13 +258,13 @@ fn reduce<K: kube::Resource>(DeserializeGuard(object): DeserializeGuard<K>) -> R
         }
     };
     match object {
-        Ok(mut object) => {
+        Ok(mut object) => own(&object).then(|| {
             slim(object.meta_mut());
             Resource::Sound(object)
-        }
+        }),
         Err(mut invalid) => {
             slim(&mut invalid.metadata);
-            Resource::Malformed(Box::new(invalid.metadata))
+            Some(Resource::Malformed(Box::new(invalid.metadata)))
         }
     }
 }
@@ -288,7 +302,7 @@ fn watch_secrets(parts: &mut JoinSet<()>, context: &Arc<Context>) {
                 api,
                 config,
                 &context.secrets,
-                |secret| SecretMeta::of(&secret.metadata),
+                |secret| Some(SecretMeta::of(&secret.metadata)),
                 notice,
             )
             .await;
@@ -326,7 +340,7 @@ fn watch_namespaces(parts: &mut JoinSet<()>, context: &Arc<Context>, wishes: &mp
             api,
             Config::default(),
             &context.watched_namespaces,
-            |namespace| namespaces::reduce(&namespace.metadata),
+            |namespace| Some(namespaces::reduce(&namespace.metadata)),
             notice,
         )
         .await;
@@ -343,6 +357,8 @@ fn watch_policies(
         let (context, policies) = (Arc::clone(context), Arc::clone(policies));
         parts.spawn(async move {
             let notice = |notice: Notice<'_, Resource<VaultPolicy>>| policies.notice(notice);
+            let own = |object: &VaultPolicy| context.settings.handles(object.spec.controller_class.as_deref());
+            let reduce = |object| reduce(object, own);
             follow(api, Config::default(), &context.vault_policies, reduce, notice).await;
         });
     }

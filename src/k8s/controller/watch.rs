@@ -89,12 +89,12 @@ where
         .collect()
 }
 
-/// Follows one scope for as long as it is polled. `reduce` takes what is kept; `notice` must not block.
+/// Follows one scope for as long as it is polled. `reduce` takes what is kept, `None` of what is another controller's; `notice` must not block.
 pub(super) async fn follow<K, V>(
     api: Api<K>,
     config: Config,
     cache: &Cache<V>,
-    reduce: impl Fn(K) -> V,
+    reduce: impl Fn(K) -> Option<V>,
     mut notice: impl FnMut(Notice<'_, V>),
 ) where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -119,8 +119,10 @@ pub(super) async fn follow<K, V>(
             Ok(Event::Init) => listing.clear(),
             Ok(Event::InitApply(object)) => {
                 let key = Key::of(&object);
-                listing.insert(key.clone());
-                apply(cache, &key, reduce(object), true, &mut notice);
+                if let Some(object) = reduce(object) {
+                    listing.insert(key.clone());
+                    apply(cache, &key, object, true, &mut notice);
+                }
             }
             Ok(Event::InitDone) => {
                 for key in scope.difference(&listing) {
@@ -135,8 +137,10 @@ pub(super) async fn follow<K, V>(
             }
             Ok(Event::Apply(object)) => {
                 let key = Key::of(&object);
-                scope.insert(key.clone());
-                apply(cache, &key, reduce(object), false, &mut notice);
+                if let Some(object) = reduce(object) {
+                    scope.insert(key.clone());
+                    apply(cache, &key, object, false, &mut notice);
+                }
             }
             Ok(Event::Delete(object)) => {
                 let key = Key::of(&object);

@@ -7,6 +7,15 @@ use kube::core::Rule;
 /// `~/…` or at least two segments. The segments' length is a rule of its own, so that each message says what to do.
 const PATH: &str = r"self.matches('^(~|[A-Za-z0-9][A-Za-z0-9._@+=~-]*)(/[A-Za-z0-9][A-Za-z0-9._@+=~-]*)+$')";
 
+/// A resource never moves from one controller to another, each of which would take it for gone or new.
+pub(super) fn class_stays() -> Rule {
+    Rule::new(
+        "has(self.controllerClass) == has(oldSelf.controllerClass) && \
+         (!has(self.controllerClass) || self.controllerClass == oldSelf.controllerClass)",
+    )
+    .message("controllerClass is immutable: delete this resource and create it again with the other class")
+}
+
 /// A record's path has the alphabet of paths.
 pub(super) fn path_alphabet() -> Rule {
     Rule::new(PATH).message(

@@ -90,7 +90,8 @@ pub(in crate::k8s) fn whole_seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-fn bounded(mut message: String) -> String {
+/// A message, cut to what the schema lets through.
+pub(in crate::k8s) fn bounded(mut message: String) -> String {
     const MAX: usize = 2048;
     if message.len() > MAX {
         let cut = (0..=MAX - '…'.len_utf8())

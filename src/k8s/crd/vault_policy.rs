@@ -38,7 +38,13 @@ use super::condition::Condition;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = cel::class_stays())]
 pub struct VaultPolicySpec {
+    /// The controller that puts this policy in force, where a cluster has several: its `controller.class`. Absent means the one without a
+    /// class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    pub controller_class: Option<String>,
     /// Whom it concerns; any of them.
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub subjects: Vec<PolicySubject>,
@@ -251,7 +257,7 @@ pub struct VaultPolicyStatus {
     /// The generation that the controller looked at last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted, Confined, Ready.
+    /// Accepted, Confined, Conflicts, Ready.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -264,6 +270,11 @@ pub struct VaultPolicyStatus {
     /// What it would change, with `spec.preview`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<PolicyPreview>,
+}
+
+impl VaultPolicyStatus {
+    /// The fields that may be absent.
+    pub(in crate::k8s) const OPTIONAL: &[&str] = &["observedGeneration", "subjects", "records", "preview"];
 }
 
 /// What a policy would change.

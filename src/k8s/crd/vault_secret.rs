@@ -45,6 +45,7 @@ use super::vault_policy::RuleWindow;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = cel::class_stays(),
     validation = Rule::new(
         "!has(oldSelf.source) || !has(self.source) || \
          (has(self.path) == has(oldSelf.path) && (!has(self.path) || self.path == oldSelf.path))"
@@ -55,6 +56,11 @@ use super::vault_policy::RuleWindow;
     )
 )]
 pub struct VaultSecretSpec {
+    /// The controller that looks after this resource, where a cluster has several: its `controller.class`. Absent means the one without a
+    /// class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    pub controller_class: Option<String>,
     /// The record: `~/name` below the namespace's own root, or an absolute path. Absent means `~/` and this resource's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -403,4 +409,53 @@ pub struct VaultSecretStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub next_rotation_time: Option<Time>,
+    /// The records that the Secret was made of, with their versions, where those are more than the own record alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub records: Option<Vec<CarriedRecord>>,
+    /// The keys that cannot be made, each with its own reason; then the Secret is not written. Absent when every key can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub keys: Option<Vec<KeyAtFault>>,
+}
+
+/// A record that the Secret was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CarriedRecord {
+    /// Its path.
+    #[schemars(length(max = 1024))]
+    pub path: String,
+    /// Its version.
+    pub version: i64,
+}
+
+/// A key of the Secret that cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyAtFault {
+    /// The key.
+    #[schemars(length(max = 253))]
+    pub key: String,
+    /// Why, in one word, as in the conditions.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// What to do about it.
+    #[schemars(length(max = 2048))]
+    pub message: String,
+}
+
+impl VaultSecretStatus {
+    /// The most entries of `records` and of `keys`.
+    pub const LISTED: usize = 64;
+    /// The fields that may be absent.
+    pub(in crate::k8s) const OPTIONAL: &[&str] = &[
+        "observedGeneration",
+        "path",
+        "recordVersion",
+        "secretName",
+        "nextRotationTime",
+        "records",
+        "keys",
+    ];
 }

@@ -1,6 +1,7 @@
 //! Who is there: logging in, and turning a token into an [`OpContext`].
 
 mod api_keys;
+mod background;
 mod begin;
 mod bootstrap;
 mod device;

@@ -1,10 +1,11 @@
-//! Argon2id on a bounded pool, so that logins never starve reads.
+//! Argon2id on threads of its own, a bounded number that give way to all other work, so that logins never starve reads.
 
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 
+use super::background::BackgroundThreads;
 use crate::crypto::breached::BreachedList;
 use crate::crypto::password::{Argon2Settings, PasswordHasher};
 use crate::service::error::{Error, Reason, Result};
@@ -31,7 +32,7 @@ pub struct PasswordSettings {
 /// Hashes and verifies, a bounded number at a time.
 pub struct PasswordPool {
     hasher: Arc<PasswordHasher>,
-    running: Arc<Semaphore>,
+    threads: BackgroundThreads,
     queue: Arc<Semaphore>,
     min_chars: usize,
     breached: Option<Arc<BreachedList>>,
@@ -43,7 +44,7 @@ impl PasswordPool {
         let hasher = PasswordHasher::new(&settings.argon2).map_err(Error::internal)?;
         Ok(Self {
             hasher: Arc::new(hasher),
-            running: Arc::new(Semaphore::new(settings.concurrency)),
+            threads: BackgroundThreads::start("passwords", settings.concurrency)?,
             queue: Arc::new(Semaphore::new(settings.concurrency + settings.queue)),
             min_chars: settings.min_chars,
             breached: settings.breached.clone(),
@@ -111,18 +112,14 @@ impl PasswordPool {
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let busy = || Error::new(Reason::Busy, "too many logins at once; try again shortly");
-        let _place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| busy())?;
-        let running = Arc::clone(&self.running)
-            .acquire_owned()
+        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| busy())?;
+        // The place goes along: a client that gives up does not free a core that is still busy.
+        self.threads
+            .run(move || {
+                let outcome = work();
+                drop(place);
+                outcome
+            })
             .await
-            .map_err(Error::internal)?;
-        // The permit goes along: a client that gives up does not free a core that is still busy.
-        tokio::task::spawn_blocking(move || {
-            let outcome = work();
-            drop(running);
-            outcome
-        })
-        .await
-        .map_err(Error::internal)
     }
 }

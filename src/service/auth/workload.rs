@@ -17,6 +17,7 @@ use crate::crypto::cluster_token::{self, ClusterKeys, ClusterTokenError, Service
 use crate::crypto::random;
 use crate::domain::actor::{Actor, NamespaceName};
 use crate::domain::audit::{Action, Outcome};
+use crate::domain::change::ChangeKind;
 use crate::service::binding::orphaned;
 use crate::service::context::{Credential, Door, OpContext};
 use crate::service::error::{Error, Reason, Result};
@@ -25,7 +26,7 @@ use crate::service::reviewer::{ReviewError, Reviewed, TokenReviewer};
 use crate::store::audit::Confirm;
 use crate::store::clusters::LoginCluster;
 use crate::store::sessions::WorkloadRow;
-use crate::store::{self, audit, cluster_namespaces, clusters, roots, sessions};
+use crate::store::{self, audit, changes, cluster_namespaces, clusters, roots, sessions};
 
 /// Questions to an API server at a time; more are refused, so that strangers cannot load it.
 const REVIEWS: usize = 16;
@@ -133,7 +134,10 @@ impl Auth<'_> {
         let keys = ClusterKeys::parse(jwks).map_err(Error::internal)?;
         let (token, now) = (request.token.expose_secret(), self.vault.clock.now());
         let claims = cluster_token::verify(token, &keys, issuer, &settings.audience, now).map_err(refused)?;
-        let namespace_uid = self.namespace_at_issue(cluster.id, &claims).await?;
+        let namespace_uid = match self.namespace_at_issue(cluster.id, &claims).await? {
+            Some(uid) => uid,
+            None => return Err(self.want_namespace(&cluster.prefix, &claims.namespace).await?),
+        };
         Ok(Workload {
             cluster,
             namespace_uid,
@@ -142,18 +146,12 @@ impl Auth<'_> {
     }
 
     /// The namespace that bore the name when a token was issued: the one that the controller saw, if the token was issued after that was
-    /// made and before it was last seen.
-    async fn namespace_at_issue(&self, cluster: Uuid, claims: &ServiceAccountClaims) -> Result<String> {
+    /// made and before it was last seen. `None` if nobody looked since.
+    async fn namespace_at_issue(&self, cluster: Uuid, claims: &ServiceAccountClaims) -> Result<Option<String>> {
         let seen = cluster_namespaces::find(&self.vault.pool, cluster, &claims.namespace)
             .await
             .map_err(store_failed)?;
-        let not_yet = || {
-            Error::new(
-                Reason::Busy,
-                "the controller has not looked at the namespace since this token was issued; it does so every few seconds, try again shortly",
-            )
-        };
-        let seen = seen.ok_or_else(not_yet)?;
+        let Some(seen) = seen else { return Ok(None) };
         if claims.issued_at <= seen.created_at {
             return Err(Error::new(
                 Reason::TokenInvalid,
@@ -161,9 +159,23 @@ impl Auth<'_> {
             ));
         }
         if claims.issued_at.saturating_add(SEEN_MARGIN_SECONDS) > seen.seen_at {
-            return Err(not_yet());
+            return Ok(None);
         }
-        Ok(seen.uid)
+        Ok(Some(seen.uid))
+    }
+
+    /// Lets the cluster's controller look at a namespace; the error that tells the caller to come again.
+    async fn want_namespace(&self, prefix: &str, namespace: &str) -> Result<Error> {
+        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
+        changes::insert(&mut tx, ChangeKind::Namespace, &format!("{prefix}/{namespace}"))
+            .await
+            .map_err(store_failed)?;
+        store::commit(tx).await.map_err(store_failed)?;
+        self.vault.feed.announce();
+        Ok(Error::new(
+            Reason::Busy,
+            "the cluster's controller has not looked at the namespace since this token was issued, and looks now; try again in two seconds",
+        ))
     }
 
     async fn begin_workload(&self, workload: &Workload, info: &RequestInfo) -> Result<AccessToken> {

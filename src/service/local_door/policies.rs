@@ -12,8 +12,8 @@ use crate::service::context::ResourceOrigin;
 use crate::service::door::{PolicyReport, PolicyResource};
 use crate::service::error::{Error, Reason, Result};
 use crate::service::failure::store_failed;
-use crate::service::policies::PreviewedChange;
 use crate::service::policies::preview::compare;
+use crate::service::policies::{PreviewedChange, PreviewedConflict};
 use crate::store::policies::{ResourcePolicy, full_name, raise_epoch, retain, upsert};
 use crate::store::{self, audit, changes};
 
@@ -89,6 +89,7 @@ impl LocalDoor {
             opens: count(|change| !change.opens.is_empty()),
             closes: count(|change| !change.closes.is_empty()),
             changes: preview.changes.iter().take(TOLD).map(line).collect(),
+            overruled: preview.conflicts.iter().take(TOLD).map(overruled).collect(),
             cut_off: preview.cut_off || namespaces.len() > NAMESPACES,
         })
     }
@@ -137,6 +138,26 @@ fn check(resource: &PolicyResource) -> Result<()> {
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Error::new(Reason::InvalidPolicy, problems.join("; "))
     })
+}
+
+fn overruled(conflict: &PreviewedConflict) -> String {
+    let PreviewedConflict {
+        policy,
+        rights,
+        actor,
+        path,
+        capability,
+    } = conflict;
+    let more = match rights {
+        1 => String::new(),
+        rights => format!(", and {} more", rights - 1),
+    };
+    format!(
+        "'{policy}' denies {} {} at {path}: {}{more}",
+        actor.kind,
+        actor.name,
+        capability.as_str()
+    )
 }
 
 /// A change as a line of a resource's status. A path and a name together are shorter than the schema's bound.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 pub use crate::store::reports::{LoneFactor, OldRecord};
 pub use access_report::{AccessReport, Grant, Holder, ReportScope};
 pub use explain::{Asked, Explanation, Who};
-pub use preview::{Preview, PreviewedActor, PreviewedChange};
+pub use preview::{Preview, PreviewedActor, PreviewedChange, PreviewedConflict};
 pub use read::PolicyPage;
 pub(super) use read::canonical as canonical_policy_name;
 

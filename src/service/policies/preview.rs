@@ -33,6 +33,8 @@ const BOUNDS: DiffBounds = DiffBounds {
 pub struct Preview {
     /// What changes, by path and actor.
     pub changes: Vec<PreviewedChange>,
+    /// The policies whose denies overrule what it allows.
+    pub conflicts: Vec<PreviewedConflict>,
     /// How many actors the policy concerns.
     pub matched_actors: usize,
     /// How many records it concerns.
@@ -67,6 +69,21 @@ pub struct PreviewedChange {
     pub opens: Vec<Capability>,
     /// What is no longer possible.
     pub closes: Vec<Capability>,
+}
+
+/// A policy whose denies overrule what the policy allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewedConflict {
+    /// Its name.
+    pub policy: String,
+    /// How many rights it overrules: a capability of an actor at a path is one.
+    pub rights: usize,
+    /// The actor of the first of them.
+    pub actor: PreviewedActor,
+    /// Its path.
+    pub path: String,
+    /// Its capability.
+    pub capability: Capability,
 }
 
 impl Policies<'_> {
@@ -156,26 +173,44 @@ pub(in crate::service) async fn compare(
     );
     let compared = tokio::task::spawn_blocking(move || {
         let mut after: Vec<StoredPolicy> = stored.iter().filter(|policy| policy.id != id).cloned().collect();
-        after.extend(changed);
+        after.extend(changed.clone());
         let (before, after) = (PolicySnapshot::compile(0, stored), PolicySnapshot::compile(0, after));
         let diff = Diff::between((&before, &after), id, &all, &paths, &circumstances, BOUNDS);
-        (diff, all, paths)
+        let conflicts = changed
+            .map(|policy| policy::conflicts(&policy, &after, &all, &paths, &circumstances, BOUNDS.pairs))
+            .unwrap_or_default();
+        (diff, conflicts, all, paths)
     });
-    let (diff, all, paths) = compared.await.map_err(Error::internal)?;
+    let (diff, conflicts, all, paths) = compared.await.map_err(Error::internal)?;
+    let actor = |place: usize| {
+        let actor = all.get(place)?;
+        Some(PreviewedActor {
+            kind: actor.kind(),
+            name: actor.display(),
+        })
+    };
+    let path = |place: usize| Some(paths.get(place)?.as_str().to_owned());
+    let conflicts = conflicts.into_iter().filter_map(|conflict| {
+        let (who, what, capability) = conflict.first;
+        Some(PreviewedConflict {
+            policy: conflict.policy.to_string(),
+            rights: conflict.rights,
+            actor: actor(who)?,
+            path: path(what)?,
+            capability,
+        })
+    });
     let changes = diff.changes.into_iter().filter_map(|change| {
-        let actor = all.get(change.actor)?;
         Some(PreviewedChange {
-            actor: PreviewedActor {
-                kind: actor.kind(),
-                name: actor.display(),
-            },
-            path: paths.get(change.path)?.as_str().to_owned(),
+            actor: actor(change.actor)?,
+            path: path(change.path)?,
             opens: change.opens,
             closes: change.closes,
         })
     });
     Ok(Preview {
         changes: changes.collect(),
+        conflicts: conflicts.collect(),
         matched_actors: diff.actors,
         matched_records: diff.paths,
         actors: all.len(),

@@ -1,8 +1,10 @@
 //! Removing for good what was deleted long enough ago, and counting what is about to end. The database's clock decides.
 
+use prometheus::GaugeVec;
+
 use crate::domain::audit::Action;
 use crate::domain::change::ChangeKind;
-use crate::domain::record::ExpiryBucket;
+use crate::domain::record::{AgeBucket, ExpiryBucket};
 use crate::service::Vault;
 use crate::service::error::Result;
 use crate::service::failure::store_failed;
@@ -12,16 +14,26 @@ use crate::store::{self, audit, changes, record_metadata, record_states, roots, 
 /// Records or versions of one transaction.
 const CHUNK: i64 = 200;
 
+/// Shows a count for each bucket.
+fn show<const N: usize>(metric: &GaugeVec, labels: [&str; N], counts: [i64; N]) {
+    for (label, count) in labels.into_iter().zip(counts) {
+        let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        metric.with_label_values(&[label]).set(count);
+    }
+}
+
 impl Vault {
     /// One round of it; what another process is busy with is left to that.
     pub(in crate::service) async fn clear_records(&self) -> Result<()> {
-        let counts = record_metadata::expiries(&self.pool).await.map_err(store_failed)?;
-        for (bucket, count) in ExpiryBucket::ALL.into_iter().zip(counts) {
-            self.metrics
-                .records_expiring
-                .with_label_values(&[bucket.as_str()])
-                .set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
-        }
+        let expiries = record_metadata::expiries(&self.pool).await.map_err(store_failed)?;
+        let labels = ExpiryBucket::ALL.map(ExpiryBucket::as_str);
+        show(&self.metrics.records_expiring, labels, expiries);
+        let ages = record_metadata::ages(&self.pool).await.map_err(store_failed)?;
+        show(
+            &self.metrics.records_by_age,
+            AgeBucket::ALL.map(AgeBucket::as_str),
+            ages,
+        );
         while wraps::prune(&self.pool).await.map_err(store_failed)? > 0 {}
         while roots::purge_shredded(&self.pool, CHUNK).await.map_err(store_failed)? > 0 {}
         while self.purge_deleted().await? {}

@@ -12,6 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sqlx::PgPool;
 
+use crate::support::cluster::kubeconfig;
+use crate::support::collector::Collector;
 use crate::support::process::{ADMIN_PASSWORD, Installation};
 use crate::support::servers::OwnPostgres;
 use needle::Needle;
@@ -42,7 +44,10 @@ async fn r24_secrets_are_nowhere_and_identifiers_only_in_their_columns() {
     sent.secrets.push(conflict);
 
     let mut installation = Installation::new(&postgres.dsn("runtime"), &postgres.dsn("owner"));
+    let collector = Collector::start().await;
     for (key, value) in [
+        ("traces.endpoint", collector.endpoint().as_str()),
+        ("traces.sample_one_in", "1"),
         ("log.filter", "trace"),
         ("controller.operator_namespace", namespace.as_str()),
         ("controller.watch_namespaces", &format!("[\"{namespace}\"]")),
@@ -91,6 +96,7 @@ async fn r24_secrets_are_nowhere_and_identifiers_only_in_their_columns() {
     cluster.collect(&mut places).await;
     api.stop().await;
     controller.stop().await;
+    places.add("traces", collector.bytes());
     places.add("log of the API", api.log());
     places.add("log of the controller", controller.log());
     for (number, answer) in sent.refusals.iter().enumerate() {
@@ -109,6 +115,7 @@ async fn r24_secrets_are_nowhere_and_identifiers_only_in_their_columns() {
         "status of",
         "Postgres/pg_wal/",
         "events",
+        "traces",
     ]);
     places.assert_filled(&["table audit_entries", "table secret_versions"]);
     check(&places, &sent);
@@ -202,10 +209,4 @@ fn root_key(file: &str) -> Needle {
 fn generated(secret: &serde_json::Value) -> Needle {
     let password = secret["data"]["password"].as_str().unwrap();
     Needle::of("generated password", STANDARD.decode(password).unwrap())
-}
-
-fn kubeconfig() -> std::path::PathBuf {
-    std::env::var_os("KUBECONFIG")
-        .expect("KUBECONFIG is not set; run the integration tests with 'make test'")
-        .into()
 }

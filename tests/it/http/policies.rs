@@ -265,7 +265,7 @@ async fn r20_an_administrator_cannot_grant_what_is_denied_to_them() {
 #[tokio::test]
 async fn a_resources_policy_is_shown_and_cannot_be_written() {
     let api = TestApi::new().await;
-    let door = LocalDoor::register(api.vault.vault.clone(), "k8s", "cluster-1")
+    let door = LocalDoor::register(api.vault.vault.clone(), "k8s", "cluster-1", "")
         .await
         .unwrap();
     let document = rule(
@@ -556,6 +556,14 @@ async fn a_preview_tells_what_opens_and_closes_and_changes_nothing() {
         (&told["records"], &told["actors"], &told["cutOff"]),
         (&json!(2), &json!(3), &json!(false))
     );
+    assert_eq!(told["conflicts"], json!([]));
+    let deny = rule(&ann(), "deny", "shared/b", &["read"]);
+    assert_eq!(api.call("PUT", "/api/v1/policies/q", Some(deny)).await.status, 201);
+    let open = rule(&json!({"kind": "Everyone"}), "allow", "shared/*", &["read"]);
+    let told = preview(json!({"name": "new", "policy": open})).await;
+    let conflict = json!({"policy": "q", "rights": 1, "actor": {"kind": "user", "name": "ann"}, "path": "shared/b", "capability": "read"});
+    assert_eq!(told["conflicts"], json!([conflict]));
+    assert_eq!(api.call("DELETE", "/api/v1/policies/q", None).await.status, 204);
     let gone = preview(json!({"name": "p"})).await;
     assert_eq!(gone["changes"].as_array().unwrap().len(), 2);
     let unknown = api

@@ -102,8 +102,7 @@ async fn two_clusters_share_a_vault_and_nothing_else() {
         })
         .collect();
     let shop = stage.shop.as_str();
-    // In the order of "cluster/namespace/name" as text.
-    assert_eq!(names, [("k8s-eu", shop, "smtp", "smtp"), ("k8s", shop, "smtp", "smtp")]);
+    assert_eq!(names, [("k8s", shop, "smtp", "smtp"), ("k8s-eu", shop, "smtp", "smtp")]);
     assert_eq!(carriers.current_version.number(), 2);
 
     // Each is looked after by its own controller: the end of one concerns nobody else.

@@ -2,7 +2,6 @@
 //! is not touched. Real processes, a real standby, and an address that leads to whichever server is the primary, as a Service does.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::support::client::Client;
-use crate::support::cluster::{TestCluster, eventually};
+use crate::support::cluster::{TestCluster, eventually, kubeconfig};
 use crate::support::forwarder::Forwarder;
 use crate::support::process::Installation;
 use crate::support::servers::OwnPostgres;
@@ -175,10 +174,4 @@ async fn a_promoted_standby_takes_over_and_nothing_is_lost_doubled_or_touched() 
     superuser.close().await;
     api.assert_running();
     controller.assert_running();
-}
-
-fn kubeconfig() -> PathBuf {
-    std::env::var_os("KUBECONFIG")
-        .expect("KUBECONFIG leads to a cluster; run the integration tests with 'make test'")
-        .into()
 }

@@ -1,6 +1,7 @@
 //! The controller and the custom resources, against a real API server.
 
 mod certificates;
+mod classes;
 mod clusters;
 mod crd_validation;
 mod drift;

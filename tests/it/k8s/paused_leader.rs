@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::support::cluster::{TestCluster, eventually};
+use crate::support::cluster::{TestCluster, eventually, kubeconfig};
 use crate::support::database::TestDatabase;
 use crate::support::forwarder::Forwarder;
 use crate::support::process::{Installation, Process};
@@ -35,12 +35,6 @@ fn api_server() -> SocketAddr {
         .lines()
         .find_map(|line| line.trim().strip_prefix("server: https://"));
     server.unwrap().parse().unwrap()
-}
-
-fn kubeconfig() -> PathBuf {
-    std::env::var_os("KUBECONFIG")
-        .expect("KUBECONFIG leads to a cluster; run the integration tests with 'make test'")
-        .into()
 }
 
 async fn leads(installation: &Installation, process: &Process, wanted: bool) {

@@ -1,22 +1,14 @@
 //! `aether-vault plan`: what it says of manifests, with the real program, a real API server and a vault; and that it changes nothing.
 
-use std::path::PathBuf;
-
 use aether_vault::k8s::crd::VaultSecret;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::support::cluster::TestCluster;
+use crate::support::cluster::{TestCluster, kubeconfig};
 use crate::support::database::TestDatabase;
 use crate::support::process::{Installation, Process};
-
-fn kubeconfig() -> PathBuf {
-    std::env::var_os("KUBECONFIG")
-        .expect("KUBECONFIG leads to a cluster; run the integration tests with 'make test'")
-        .into()
-}
 
 struct Scene {
     cluster: TestCluster,
@@ -192,6 +184,15 @@ async fn what_would_be_refused_is_told_with_its_reason_and_the_exit_code_says_so
         ),
     ]);
     assert_eq!(code, 1, "{printed}");
+    // What is refused touches no key.
+    assert_eq!(
+        printed
+            .lines()
+            .filter(|line| line.trim_start().starts_with("+ "))
+            .count(),
+        0,
+        "{printed}"
+    );
     for part in [
         "VaultSecret shop/mail\n  REFUSED  PolicyDenied: sync 'shared/smtp' (nothing allows it)\n",
         "  REFUSED  Secret shop/legacy is left alone: TargetConflict: ",

@@ -373,3 +373,31 @@ async fn a_preview_tells_what_would_change_and_takes_no_effect() {
         (Some(1), Some(1), None)
     );
 }
+
+#[tokio::test]
+async fn a_policy_says_whose_denies_overrule_it_for_as_long_as_they_do() {
+    let stage = Stage::set().await;
+    stage.write(&stage.own("db"), &[("k", "v")]).await;
+    let subject = json!({ "kind": "Namespace", "name": stage.shop });
+    let (cluster, shop) = (&stage.cluster, stage.shop.as_str());
+    for (name, effect, wanted) in [
+        ("open", "allow", "False NotOverruled"),
+        ("shut", "deny", "True Overruled"),
+    ] {
+        cluster
+            .create_vault_policy(shop, name, policy(&subject, effect, "~/**"))
+            .await
+            .unwrap();
+        let message = stands(cluster, shop, "open", "Conflicts", wanted).await;
+        let told = format!("'k8s/{shop}/shut' denies namespace k8s/{shop} at k8s/{shop}/db: sync");
+        assert_eq!(message.contains(&told), effect == "deny", "{message}");
+    }
+    // A deny overrules; it is not overruled.
+    stands(cluster, shop, "shut", "Conflicts", "False NotOverruled").await;
+    cluster
+        .vault_policies(shop)
+        .delete("shut", &DeleteParams::default())
+        .await
+        .unwrap();
+    stands(cluster, shop, "open", "Conflicts", "False NotOverruled").await;
+}

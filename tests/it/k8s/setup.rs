@@ -14,15 +14,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use serde_json::json;
 
-use crate::support::cluster::{TestCluster, value};
+use crate::support::cluster::{TestCluster, kubeconfig, value};
 use crate::support::database::{TestDatabase, options};
 use crate::support::process::Installation;
-
-fn kubeconfig() -> std::path::PathBuf {
-    std::env::var_os("KUBECONFIG")
-        .expect("KUBECONFIG leads to a cluster; run the integration tests with 'make test'")
-        .into()
-}
 
 /// A namespace of a real cluster, and the program with settings of its own.
 struct Stage {

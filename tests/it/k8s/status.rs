@@ -3,7 +3,7 @@
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::support::cluster::condition;
+use crate::support::cluster::{condition, eventually};
 use crate::support::controller::Stage;
 
 #[tokio::test]
@@ -51,6 +51,8 @@ async fn r39_a_forged_status_decides_nothing() {
             .unwrap()
             .is_none()
     );
+    let denied = stage.cluster.vault_secrets(&stage.shop).get("denied").await.unwrap();
+    assert_eq!(denied.status.unwrap().secret_name, None, "what is not so does not stay");
     let again = stage.cluster.ready(&stage.shop, "a").await.status.unwrap();
     assert_eq!(
         (again.record_version, again.secret_name),
@@ -99,4 +101,54 @@ async fn conditions_carry_the_generation_and_keep_their_times() {
     };
     assert_eq!(time(&first), time(&second));
     assert_eq!(condition(&second, "Ready").unwrap().1, "Synced");
+}
+
+#[tokio::test]
+async fn records_and_keys_at_fault_are_listed_for_as_long_as_they_are() {
+    let stage = Stage::set().await;
+    let (cluster, shop) = (&stage.cluster, stage.shop.as_str());
+    stage.write(&stage.own("a"), &[("k", "one")]).await;
+    stage.write(&stage.own("b"), &[("k", "two"), ("json", "{}")]).await;
+    let with = |host: &str| {
+        json!({ "data": [
+            { "key": "k", "from": { "key": "k" } },
+            { "key": "other", "from": { "path": "~/b", "key": "k" } },
+            { "key": "host", "from": { "path": "~/b", "key": host } },
+            { "key": "port", "from": { "path": "~/b", "key": "json", "property": "port" } },
+        ] })
+    };
+    cluster.create_vault_secret(shop, "a", with("host")).await.unwrap();
+    cluster.refused(shop, "a", "KeyMissing").await;
+    let status = cluster.vault_secrets(shop).get("a").await.unwrap().status.unwrap();
+    let faults: Vec<_> = status
+        .keys
+        .iter()
+        .flatten()
+        .map(|key| (key.key.as_str(), key.reason.as_str()))
+        .collect();
+    assert_eq!(faults, [("host", "KeyMissing"), ("port", "InvalidValue")]);
+
+    stage
+        .write(
+            &stage.own("b"),
+            &[("k", "two"), ("host", "h"), ("json", r#"{"port": "5432"}"#)],
+        )
+        .await;
+    let status = cluster.ready(shop, "a").await.status.unwrap();
+    let records: Vec<_> = status
+        .records
+        .iter()
+        .flatten()
+        .map(|it| (it.path.as_str(), it.version))
+        .collect();
+    assert_eq!(records, [(stage.own("a").as_str(), 1), (stage.own("b").as_str(), 2)]);
+    assert_eq!(status.keys, None, "all are well");
+
+    let alone = json!({ "data": [{ "key": "k", "from": { "key": "k" } }] });
+    cluster.change_vault_secret(shop, "a", alone).await.unwrap();
+    eventually("the records are the own one alone", || async {
+        let status = cluster.vault_secrets(shop).get("a").await.unwrap().status.unwrap();
+        status.records.map_or(Ok(()), |records| Err(format!("{records:?}")))
+    })
+    .await;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::cluster::{condition, value};
+use crate::support::cluster::{condition, eventually, value};
 use crate::support::controller::Stage;
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn every_fault_has_its_reason_and_message_and_leaves_no_secret() {
 
 #[tokio::test]
 async fn a_suspended_resource_is_left_alone() {
-    let stage = Stage::set().await;
+    let mut stage = Stage::set().await;
     stage.write(&stage.own("s"), &[("k", "one")]).await;
     stage
         .cluster
@@ -238,6 +238,36 @@ async fn a_suspended_resource_is_left_alone() {
         .await
         .unwrap();
     stage.cluster.holds(&stage.shop, "s", &[("k", "one")]).await;
+
+    // What it carries is still told, and told once: another leader finds nothing to write.
+    let suspended = json!({ "suspend": true });
+    stage
+        .cluster
+        .change_vault_secret(&stage.shop, "s", suspended)
+        .await
+        .unwrap();
+    let api = stage.cluster.vault_secrets(&stage.shop);
+    let before = eventually("it is suspended", || async {
+        let object = api.get("s").await.map_err(|error| error.to_string())?;
+        let ready = condition(&object, "Ready").map(|(_, reason, _)| reason);
+        match ready.as_deref() {
+            Some("Suspended") => Ok(object),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert_eq!(before.status.as_ref().unwrap().record_version, Some(1));
+    stage.stop().await;
+    stage.start().await;
+    stage.write(&stage.own("other"), &[("k", "v")]).await;
+    stage
+        .cluster
+        .create_vault_secret(&stage.shop, "other", json!({}))
+        .await
+        .unwrap();
+    stage.cluster.ready(&stage.shop, "other").await;
+    let after = api.get("s").await.unwrap();
+    assert_eq!(after.metadata.resource_version, before.metadata.resource_version);
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use aether_vault::domain::path::PathPrefix;
 use aether_vault::domain::record::Expect;
 use aether_vault::k8s::controller::kube_system_uid;
 use aether_vault::k8s::identity::{KubeTokenReviewer, cluster_issuer, namespaces};
-use aether_vault::service::LocalDoor;
 use aether_vault::service::auth::{RequestInfo, WorkloadLogin};
 use aether_vault::service::context::{Clock as _, OpContext};
 use aether_vault::service::door::{ClusterIssuer, PolicyResource, VaultDoor as _};
 use aether_vault::service::error::Reason;
+use aether_vault::service::{LocalDoor, Wanted};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
@@ -44,7 +44,9 @@ impl Stage {
         let keys = TestVault::open(&database).await;
         let admin = keys.admin().await;
         let uid = kube_system_uid(&cluster.client).await.unwrap();
-        let door = LocalDoor::register(Arc::clone(&keys.vault), "k8s", &uid).await.unwrap();
+        let door = LocalDoor::register(Arc::clone(&keys.vault), "k8s", &uid, "")
+            .await
+            .unwrap();
         let issuer = cluster_issuer(&cluster.client).await.unwrap();
         assert!(door.publish_issuer(&issuer).await.unwrap());
         assert!(
@@ -222,6 +224,28 @@ async fn a_workload_reads_what_a_policy_grants_it_and_nothing_else() {
     for ctx in [&reviewed, &verified] {
         assert_eq!(stage.read(ctx, &own).await, Err(Reason::SessionEnded));
     }
+}
+
+#[tokio::test]
+async fn a_login_that_has_to_wait_lets_the_controller_look_and_a_bad_token_does_not() {
+    const ASKED: &str = "SELECT count(*) FROM changes WHERE kind = 'namespace'";
+    let stage = Stage::set().await;
+    let shop = stage.cluster.namespace("shop").await;
+    stage.make_account(&shop, "web").await;
+    let mut wanted = stage.door.wanted_namespaces();
+    let foreign = stage.token(&shop, "web", "https://kubernetes.default.svc").await;
+    assert_eq!(
+        stage.log_in(&stage.keys, &foreign).await.unwrap_err().0,
+        Reason::TokenInvalid
+    );
+    assert_eq!(stage.database.count(ASKED).await, 0, "strangers trouble no API server");
+    let token = stage.token(&shop, "web", AUDIENCE).await;
+    assert_eq!(stage.log_in(&stage.keys, &token).await.unwrap_err().0, Reason::Busy);
+    assert_eq!(stage.database.count(ASKED).await, 1);
+    let next = tokio::time::timeout(Duration::from_secs(60), wanted.next())
+        .await
+        .unwrap();
+    assert_eq!(next.unwrap(), Wanted::Named([shop].into()));
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ fn policy(name: &str, effect: Effect, pattern: &str, scope: PathPrefix) -> Polic
 }
 
 async fn register(process: &TestVault, prefix: &str) -> LocalDoor {
-    LocalDoor::register(process.vault.clone(), prefix, "cluster-1")
+    LocalDoor::register(process.vault.clone(), prefix, "cluster-1", "")
         .await
         .unwrap()
 }
@@ -176,7 +176,7 @@ async fn a_policy_reaches_no_further_than_its_scope() {
         .unwrap();
     register(&process, "k8s").await;
     // The second cluster is no platform: even everything means its own prefix.
-    let door = LocalDoor::register(process.vault.clone(), "k8s-eu", "cluster-2")
+    let door = LocalDoor::register(process.vault.clone(), "k8s-eu", "cluster-2", "")
         .await
         .unwrap();
     door.apply_policy(&policy("all", Effect::Allow, "**", PathPrefix::all()))
@@ -302,12 +302,22 @@ async fn a_prefix_belongs_to_one_cluster() {
     let process = TestVault::open(&database).await;
     register(&process, "k8s").await;
     register(&process, "k8s").await;
-    let error = LocalDoor::register(process.vault.clone(), "k8s", "cluster-2")
+    let error = LocalDoor::register(process.vault.clone(), "k8s", "cluster-2", "")
         .await
         .err()
         .unwrap();
     assert_eq!(error.reason(), Reason::ClusterMismatch);
-    let error = LocalDoor::register(process.vault.clone(), "users", "cluster-2")
+    let error = LocalDoor::register(process.vault.clone(), "k8s", "cluster-1", "blue")
+        .await
+        .err()
+        .unwrap();
+    // What the one controller looks after would look gone to the other.
+    assert_eq!(error.reason(), Reason::ClusterMismatch);
+    assert!(
+        error.message().contains("the controller without a class") && error.message().contains("of class 'blue'"),
+        "{error}"
+    );
+    let error = LocalDoor::register(process.vault.clone(), "users", "cluster-2", "")
         .await
         .err()
         .unwrap();
@@ -325,7 +335,7 @@ async fn a_prefix_under_which_somebody_wrote_before_is_refused() {
         .write(&admin, &path("k8s/shop/db"), &record(&[("k", "v")]), Expect::Any)
         .await
         .unwrap();
-    let error = LocalDoor::register(process.vault.clone(), "k8s", "cluster-1")
+    let error = LocalDoor::register(process.vault.clone(), "k8s", "cluster-1", "")
         .await
         .err()
         .unwrap();

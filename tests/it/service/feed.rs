@@ -32,7 +32,7 @@ async fn a_change_arrives_in_another_process() {
     let api = TestVault::open(&database).await;
     let controller = api.replica(&database).await;
     let admin = api.admin().await;
-    let door = LocalDoor::register(controller.vault.clone(), "k8s", "uid-1")
+    let door = LocalDoor::register(controller.vault.clone(), "k8s", "uid-1", "")
         .await
         .unwrap();
     assert!(

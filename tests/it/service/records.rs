@@ -316,7 +316,7 @@ async fn whoever_may_write_and_not_read_learns_nothing_by_comparing() {
 }
 
 #[tokio::test]
-async fn records_that_end_soon_are_counted() {
+async fn records_are_counted_by_how_soon_they_end_and_by_their_age() {
     let database = TestDatabase::new().await;
     let process = TestVault::open(&database).await;
     let admin = process.admin().await;
@@ -350,26 +350,27 @@ async fn records_that_end_soon_are_counted() {
             .is_some(),
         "reads go on"
     );
+    let old = "UPDATE secret_versions SET created_at = created_at - interval '31 days' WHERE secret_id = (SELECT id FROM secrets WHERE path = 'shared/past')";
+    database.execute(old).await;
     database.execute("DELETE FROM jobs").await;
     let other = process.replica(&database).await;
     for _ in 0..100 {
-        if other.metric("aether_vault_records_expiring") >= 2.0 {
+        if other.metric("aether_vault_records_by_age") >= 2.0 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let families = other.registry.gather();
-    let family = families
-        .iter()
-        .find(|f| f.name() == "aether_vault_records_expiring")
-        .unwrap();
-    let counts: Vec<_> = family
-        .get_metric()
-        .iter()
-        .filter(|metric| metric.get_gauge().get_value() > 0.0)
-        .map(|metric| metric.get_label()[0].value().to_owned())
-        .collect();
-    assert_eq!(counts, ["expired", "later"]);
+    let counts = |name: &str| -> Vec<String> {
+        let family = families.iter().find(|family| family.name() == name).unwrap();
+        let filled = family
+            .get_metric()
+            .iter()
+            .filter(|metric| metric.get_gauge().get_value() > 0.0);
+        filled.map(|metric| metric.get_label()[0].value().to_owned()).collect()
+    };
+    assert_eq!(counts("aether_vault_records_expiring"), ["expired", "later"]);
+    assert_eq!(counts("aether_vault_records_by_age"), ["1d", "90d"]);
 }
 
 #[tokio::test]
@@ -440,7 +441,7 @@ async fn only_the_resource_that_feeds_a_record_writes_it() {
     let database = TestDatabase::new().await;
     let process = TestVault::open(&database).await;
     let admin = process.admin().await;
-    let door = LocalDoor::register(process.vault.clone(), "k8s", "cluster-1")
+    let door = LocalDoor::register(process.vault.clone(), "k8s", "cluster-1", "")
         .await
         .unwrap();
     let shop = Asker {

@@ -28,7 +28,7 @@ async fn r40_roots_are_adopted_or_purged_in_bulk_and_only_if_they_are_orphaned()
     let database = TestDatabase::new().await;
     let process = TestVault::open(&database).await;
     let admin = process.admin().await;
-    let door = LocalDoor::register(process.vault.clone(), "k8s", "cluster-1")
+    let door = LocalDoor::register(process.vault.clone(), "k8s", "cluster-1", "")
         .await
         .unwrap();
     for name in ["stays", "remade", "gone"] {

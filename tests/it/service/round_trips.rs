@@ -28,7 +28,7 @@ async fn reads_and_writes_take_one_round_trip() {
     let admin = process.admin().await;
     let records = process.vault.records();
     let a = path("shared/a");
-    let door = LocalDoor::register(process.vault.clone(), "k8s", "uid-1")
+    let door = LocalDoor::register(process.vault.clone(), "k8s", "uid-1", "")
         .await
         .unwrap();
     door.changes().await.unwrap();

@@ -36,7 +36,7 @@ impl Scene {
         let database = TestDatabase::new().await;
         let process = TestVault::open(&database).await;
         let admin = process.admin().await;
-        let door = LocalDoor::register(process.vault.clone(), "k8s", "cluster-1")
+        let door = LocalDoor::register(process.vault.clone(), "k8s", "cluster-1", "")
             .await
             .unwrap();
         Self {
@@ -159,7 +159,7 @@ async fn two_controllers_rotate_once() {
     let feed = feed("db", generators(PASSWORD, Some(every("1h", None))));
     scene.door.feed(&scene.shop, &feed).await.unwrap();
     let replica = scene.process.replica(&scene.database).await;
-    let other = LocalDoor::register(replica.vault.clone(), "k8s", "cluster-1")
+    let other = LocalDoor::register(replica.vault.clone(), "k8s", "cluster-1", "")
         .await
         .unwrap();
     for round in 1..=5 {
@@ -378,7 +378,7 @@ async fn after_a_new_sealing_key_the_old_still_opens_and_values_are_sealed_anew_
         .unwrap_err();
     assert_eq!(refused.reason(), Reason::SealedValue);
     // Another process learns of the new key from the value itself.
-    let other = LocalDoor::register(replica.vault.clone(), "k8s", "cluster-1")
+    let other = LocalDoor::register(replica.vault.clone(), "k8s", "cluster-1", "")
         .await
         .unwrap();
     for value in [&old, &again] {

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aether_vault::k8s::crd::{self, VaultPolicy, VaultSecret};
@@ -309,6 +310,13 @@ pub fn condition(object: &VaultSecret, kind: &str) -> Option<(String, String, St
         condition.reason.clone(),
         condition.message.clone(),
     ))
+}
+
+/// The file that leads to the cluster under test.
+pub fn kubeconfig() -> PathBuf {
+    std::env::var_os("KUBECONFIG")
+        .expect("KUBECONFIG leads to a cluster; run the integration tests with 'make test'")
+        .into()
 }
 
 /// Repeats until it succeeds.

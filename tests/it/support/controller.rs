@@ -114,13 +114,13 @@ impl Stage {
         // Policies of the operator's namespace reach everything.
         let uid = kube_system_uid(&cluster.client).await.unwrap();
         let vault = Arc::clone(&self.process.vault);
-        LocalDoor::register(Arc::clone(&vault), &settings.cluster_prefix, &uid)
+        LocalDoor::register(Arc::clone(&vault), &settings.cluster_prefix, &uid, &settings.class)
             .await
             .unwrap();
         if settings.platform {
             self.database.execute("UPDATE clusters SET platform = true").await;
         }
-        let door = LocalDoor::register(vault, &settings.cluster_prefix, &uid)
+        let door = LocalDoor::register(vault, &settings.cluster_prefix, &uid, &settings.class)
             .await
             .unwrap();
         let registry = Registry::new();

@@ -5,6 +5,7 @@ pub mod authenticator;
 #[allow(dead_code, reason = "test programs of their own use the rest of it")]
 pub mod client;
 pub mod cluster;
+pub mod collector;
 pub mod controller;
 pub mod database;
 pub mod faults;

@@ -6,22 +6,24 @@
 mod document;
 mod status;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kube::ResourceExt as _;
 use tokio::sync::Notify;
-use tokio::time::sleep;
-use tracing::{info, warn};
+use tokio::time::{Instant, sleep};
+use tracing::{Instrument as _, info, warn};
 
 pub(super) use document::window_of;
 
 use self::document::document;
-use self::status::{Standing, confined, in_force, previewed, refused, show};
+use self::status::{Standing, confined, in_force, is_overruled, previewed, refused, show};
 use super::context::{Context, Resource};
 use super::definition::Definition;
 use super::key::Key;
 use super::queue::{Causes, Class, Queue};
+use super::term::reconcile_span;
 use super::watch::Notice;
 use crate::domain::path::PathPrefix;
 use crate::domain::policy::beyond_scope;
@@ -38,6 +40,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Policies {
     queue: Queue<()>,
     gone: Notify,
+    /// When each policy, by its uid, is counted again although it did not change: what it concerns does.
+    due: Mutex<HashMap<String, Instant>>,
     /// The uid of the definition, once it was looked at since the last listing.
     definition: Mutex<Option<String>>,
 }
@@ -47,6 +51,7 @@ impl Policies {
         Self {
             queue: Queue::new(),
             gone: Notify::new(),
+            due: Mutex::default(),
             definition: Mutex::default(),
         }
     }
@@ -71,8 +76,9 @@ impl Policies {
                     self.queue.add(key.clone(), Causes::CLUSTER, Class::Change, None);
                 }
             }
-            Notice::Gone { key, .. } => {
+            Notice::Gone { key, object } => {
                 self.queue.forget(key);
+                self.due().remove(object.uid());
                 self.gone.notify_one();
             }
             Notice::Listed => self.gone.notify_one(),
@@ -87,7 +93,7 @@ impl Policies {
     /// Puts policies in force as they come.
     pub(super) async fn apply(&self, context: &Context) {
         context.vault_policies.listed().await;
-        let mut failures = std::collections::HashMap::<Key, u32>::new();
+        let mut failures = HashMap::<Key, u32>::new();
         loop {
             let work = self.queue.next().await;
             let timer = context
@@ -95,9 +101,14 @@ impl Policies {
                 .reconcile_seconds
                 .with_label_values(&["VaultPolicy"])
                 .start_timer();
+            let span = reconcile_span("VaultPolicy");
             let word = match context.vault_policies.get(&work.key) {
                 None => "Gone",
-                Some(object) => match self.reconcile(context, &work.key, &object).await {
+                Some(object) => match self
+                    .reconcile(context, &work.key, &object)
+                    .instrument(span.clone())
+                    .await
+                {
                     Ok((word, again)) => {
                         failures.remove(&work.key);
                         if let Some(again) = again {
@@ -113,6 +124,7 @@ impl Policies {
                     }
                 },
             };
+            span.record("reason", word);
             timer.observe_duration();
             context
                 .metrics
@@ -201,15 +213,20 @@ impl Policies {
             Ok(changed) => {
                 if changed {
                     info!(policy = %key, "in force");
+                    self.recount(context, resource.denies());
                 }
-                // Counted when something is new, not at every look: it reads the lists of actors and records.
+                // Counted when something is new or it is time, not at every look: it reads the lists of actors and records.
                 let told = policy.status.as_ref();
                 let known = told.is_some_and(|status| {
                     status.subjects.is_some() && status.observed_generation == policy.metadata.generation
                 });
-                if preview || changed || !known {
+                if preview || changed || !known || self.until_due(context, &resource.uid).is_zero() {
                     let namespaces = context.namespaces.known();
-                    context.door.report_policy(&resource, &namespaces).await.map(Some)
+                    let report = context.door.report_policy(&resource, &namespaces).await;
+                    if report.is_ok() {
+                        self.due().remove(&resource.uid);
+                    }
+                    report.map(Some)
                 } else {
                     Ok(None)
                 }
@@ -224,7 +241,13 @@ impl Policies {
                 } else {
                     in_force(&resource, confined, now)
                 };
-                Ok(Standing { report, ..standing })
+                let recount = self.until_due(context, &resource.uid);
+                let again = Some(standing.again.map_or(recount, |again| again.min(recount)));
+                Ok(Standing {
+                    report,
+                    again,
+                    ..standing
+                })
             }
             Err(error) if error.reason() == VaultReason::InvalidPolicy => {
                 context.events.warn(policy, "InvalidPolicy", error.message().to_owned());
@@ -242,7 +265,36 @@ impl Policies {
             warn!("the definition of VaultPolicy is gone: every policy stays in force");
             return Ok(());
         };
-        end_gone(context, &uid).await
+        let ended = end_gone(context, &uid).await?;
+        if ended > 0 {
+            info!(ended, "policies ended with their resources");
+            self.recount(context, false);
+        }
+        Ok(())
+    }
+
+    /// How long until a policy is counted again.
+    fn until_due(&self, context: &Context, uid: &str) -> Duration {
+        let interval = context.settings.full_check_interval;
+        let mut due = self.due();
+        let due = due.entry(uid.to_owned()).or_insert_with(|| Instant::now() + interval);
+        due.saturating_duration_since(Instant::now())
+    }
+
+    /// Looks anew at the policies that denies of others overrule, since one of those may have changed; at every policy if a new deny may
+    /// overrule it.
+    fn recount(&self, context: &Context, everything: bool) {
+        for (key, object) in context.vault_policies.all() {
+            let Resource::Sound(policy) = &*object else { continue };
+            if everything || policy.status.as_ref().is_some_and(is_overruled) {
+                self.due().insert(object.uid().to_owned(), Instant::now());
+                self.queue.add(key, Causes::AGAIN, Class::Routine, None);
+            }
+        }
+    }
+
+    fn due(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The definition that stands, if one does.
@@ -265,7 +317,8 @@ impl Policies {
     }
 }
 
-async fn end_gone(context: &Context, definition: &str) -> Result<(), ()> {
+/// Ends the policies of resources that are gone; answers how many.
+async fn end_gone(context: &Context, definition: &str) -> Result<u64, ()> {
     let live: Vec<String> = context
         .vault_policies
         .all()
@@ -273,11 +326,7 @@ async fn end_gone(context: &Context, definition: &str) -> Result<(), ()> {
         .map(|(_, object)| object.uid().to_owned())
         .collect();
     match context.door.retain_policies(definition, &live).await {
-        Ok(0) => Ok(()),
-        Ok(ended) => {
-            info!(ended, "policies ended with their resources");
-            Ok(())
-        }
+        Ok(ended) => Ok(ended),
         Err(error) => {
             warn!(
                 reason = error.reason().as_str(),

@@ -15,11 +15,14 @@ use crate::k8s::controller::key::Key;
 use crate::k8s::controller::vault_secret::secret::FIELD_MANAGER;
 use crate::k8s::crd::condition::stamp;
 use crate::k8s::crd::vault_policy::{PolicyPreview, VaultPolicyStatus};
-use crate::k8s::crd::{Condition, ConditionStatus, GROUP, VERSION, VaultPolicy};
+use crate::k8s::crd::{Condition, ConditionStatus, GROUP, VERSION, VaultPolicy, status_patch};
 use crate::service::door::{PolicyReport, PolicyResource};
 
 /// How old what a preview tells may grow.
 const PREVIEW_AGE: Duration = Duration::from_mins(5);
+
+/// The condition that tells of denies of other policies.
+const CONFLICTS: &str = "Conflicts";
 
 /// Where a policy stands.
 pub(super) struct Standing {
@@ -102,7 +105,7 @@ pub(super) async fn show(
     let before = standing.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let next = VaultPolicyStatus {
         observed_generation: meta.generation,
-        conditions: stamp(conditions(found), before, meta.generation, context.clock.now()),
+        conditions: stamp(conditions(found, before), before, meta.generation, context.clock.now()),
         subjects: counted(
             found.report.as_ref().map(|r| r.subjects),
             standing.and_then(|s| s.subjects),
@@ -121,11 +124,15 @@ pub(super) async fn show(
         return Ok(());
     }
     let api: Api<PartialObjectMeta<VaultPolicy>> = Api::namespaced(context.client.clone(), &key.namespace);
+    let shown = status_patch(&next, VaultPolicyStatus::OPTIONAL).map_err(|error| {
+        warn!(policy = %key, %error, "the status is no JSON");
+        "Internal"
+    })?;
     let body = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": VaultPolicy::kind(&()),
         "metadata": { "uid": meta.uid, "resourceVersion": meta.resource_version },
-        "status": status_patch(&next),
+        "status": shown,
     });
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -163,23 +170,38 @@ fn preview_of(report: &PolicyReport) -> PolicyPreview {
     }
 }
 
-/// A merge patch leaves what it does not name: a preview that is over has to be taken away.
-fn status_patch(status: &VaultPolicyStatus) -> serde_json::Value {
-    let mut patch = json!(status);
-    if status.preview.is_none() {
-        patch["preview"] = serde_json::Value::Null;
-    }
-    patch
-}
-
-fn conditions(found: &Standing) -> Vec<Condition> {
+fn conditions(found: &Standing, before: &[Condition]) -> Vec<Condition> {
     let (status, reason, message) = &found.accepted;
     let mut conditions = vec![Condition::new("Accepted", *status, reason, message.clone())];
     conditions.push(match &found.confined {
         Some(message) => Condition::new("Confined", ConditionStatus::True, "BeyondScope", message.clone()),
         None => Condition::new("Confined", ConditionStatus::False, "WithinScope", ""),
     });
+    conditions.extend(conflicts(found, before));
     let (status, reason, message) = &found.ready;
     conditions.push(Condition::new("Ready", *status, reason, message.clone()));
     conditions
+}
+
+/// Whether denies of other policies overrule it, as it was when that was looked at last.
+fn conflicts(found: &Standing, before: &[Condition]) -> Option<Condition> {
+    let Some(report) = &found.report else {
+        return before.iter().find(|condition| condition.kind == CONFLICTS).cloned();
+    };
+    Some(match report.overruled.as_slice() {
+        [] => Condition::new(CONFLICTS, ConditionStatus::False, "NotOverruled", ""),
+        lines => {
+            let message = format!(
+                "a deny wins over every allow, and some of what this policy allows is denied: {}; narrow the one or the other",
+                lines.join("; ")
+            );
+            Condition::new(CONFLICTS, ConditionStatus::True, "Overruled", message)
+        }
+    })
+}
+
+/// Whether a status says that denies of other policies overrule the policy.
+pub(super) fn is_overruled(status: &VaultPolicyStatus) -> bool {
+    let mut conditions = status.conditions.iter();
+    conditions.any(|condition| condition.kind == CONFLICTS && condition.status == ConditionStatus::True)
 }

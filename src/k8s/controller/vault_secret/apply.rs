@@ -60,6 +60,7 @@ pub(in crate::k8s::controller) struct Applied {
 ///
 /// # Errors
 /// The Secret is somebody else's, or the API server refuses.
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "secret.apply", skip_all)]
 pub(in crate::k8s::controller) async fn apply(
     context: &Context,
     basis: &Basis<'_>,

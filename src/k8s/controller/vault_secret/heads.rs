@@ -91,6 +91,7 @@ fn present(reference: &RecordRef, inspection: Inspection) -> Result<RecordHead, 
     }
 }
 
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "vault.inspect", skip_all)]
 pub(super) async fn inspect(context: &Context, asker: &Asker, refs: &[RecordRef]) -> Result<Vec<Inspection>, Problem> {
     let asks = [(asker.clone(), refs.to_vec())];
     let answers = context.door.inspect(&asks).await.map_err(|error| unavailable(&error))?;

@@ -17,8 +17,11 @@ use crate::domain::record::{KeyName, Version};
 use crate::domain::root::namespace_prefix;
 use crate::domain::template::{FetchedRecord, Meta, Template};
 use crate::k8s::controller::key::Key;
-use crate::k8s::crd::VaultSecret;
-use crate::k8s::crd::vault_secret::{self as crd, Case, DataFrom, DataItem, Decoding, FileFrom, Rename, ValueFrom};
+use crate::k8s::crd::condition::bounded;
+use crate::k8s::crd::vault_secret::{
+    self as crd, Case, DataFrom, DataItem, Decoding, FileFrom, KeyAtFault, Rename, ValueFrom,
+};
+use crate::k8s::crd::{VaultSecret, VaultSecretStatus};
 use crate::service::door::{RecordRef, SyncRecord, check_pair};
 
 /// What a spec takes.
@@ -204,8 +207,16 @@ fn at_fault(faults: &[Fault]) -> Problem {
             _ => Reason::InvalidSpec,
         });
     let messages: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    let keys = faults.iter().filter_map(|fault| {
+        Some(KeyAtFault {
+            key: fault.key.clone()?,
+            reason: fault.kind.reason().to_owned(),
+            message: bounded(fault.kind.to_string()),
+        })
+    });
     Problem {
         stage: Stage::Write,
+        keys: keys.take(VaultSecretStatus::LISTED).collect(),
         ..Problem::new(reason, messages.join("; "))
     }
 }

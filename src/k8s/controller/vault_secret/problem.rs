@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::k8s::crd::vault_secret::KeyAtFault;
 use crate::service::error::{Error, Reason as VaultReason};
 
 /// The reason of a condition. The names are part of the API.
@@ -100,6 +101,8 @@ pub(in crate::k8s::controller) struct Problem {
     pub(in crate::k8s::controller) retried: bool,
     /// Whether it is a passing failure of ours, which says nothing about the resource.
     pub(in crate::k8s::controller) unknown: bool,
+    /// The keys of the Secret that cannot be made, if it is that.
+    pub(in crate::k8s::controller) keys: Vec<KeyAtFault>,
 }
 
 impl Problem {
@@ -129,6 +132,7 @@ impl Problem {
             stage,
             retried,
             unknown,
+            keys: Vec::new(),
         }
     }
 

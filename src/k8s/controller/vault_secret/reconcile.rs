@@ -3,7 +3,7 @@
 //! The order of the questions is their price: memory, one round trip to the vault without values, values, the API server.
 
 use kube::ResourceExt as _;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::apply::{self, Done};
 use super::encoding::{canonical, content};
@@ -66,7 +66,10 @@ pub(in crate::k8s::controller) async fn reconcile(context: &Context, work: Work<
     }
     match ended {
         Ok(Ended::Leaving) => "Leaving",
-        Ok(Ended::Suspended) => finish(context, object, plan, &Outcome::Suspended, None, "Suspended").await,
+        Ok(Ended::Suspended) => {
+            let version = remembered_version(context, uid, plan);
+            finish(context, object, plan, &Outcome::Suspended, version, "Suspended").await
+        }
         Ok(Ended::Synced(version, done)) => {
             context.revoked.lift(uid);
             if done != Done::Nothing {
@@ -99,11 +102,7 @@ pub(in crate::k8s::controller) async fn reconcile(context: &Context, work: Work<
                 debug!(object = %Key::of(object), %problem, "trying again");
                 return problem.reason.as_str();
             }
-            let version = context
-                .memory
-                .get(uid)
-                .zip(plan)
-                .and_then(|(row, plan)| carried(&row, plan));
+            let version = remembered_version(context, uid, plan);
             finish(
                 context,
                 object,
@@ -115,6 +114,12 @@ pub(in crate::k8s::controller) async fn reconcile(context: &Context, work: Work<
             .await
         }
     }
+}
+
+/// The version that the Secret carries, as it was last written.
+fn remembered_version(context: &Context, uid: &str, plan: Option<&Plan>) -> Option<Version> {
+    let row = context.memory.get(uid)?;
+    carried(&row, plan?)
 }
 
 async fn look(context: &Context, object: &VaultSecret, plan: &Plan, work: Work<Known>) -> Result<Ended, Problem> {
@@ -180,6 +185,7 @@ async fn write(
     let answers = context
         .door
         .read(asker, &plan.refs)
+        .instrument(info_span!(target: "aether_vault::trace", "vault.read"))
         .await
         .map_err(|error| of_vault(object, &error, None))?;
     let mut records = Vec::with_capacity(answers.len());
@@ -249,6 +255,7 @@ async fn write(
 }
 
 /// Remembers a row here and in the vault.
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "vault.remember", skip_all)]
 pub(super) async fn remember(context: &Context, row: SyncRow) -> Result<(), Problem> {
     match context.door.remember(&row).await {
         Ok(true) => {

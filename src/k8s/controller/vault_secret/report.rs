@@ -15,7 +15,8 @@ use crate::domain::record::Version;
 use crate::k8s::controller::context::Context;
 use crate::k8s::controller::key::Key;
 use crate::k8s::controller::restart::{self, Consumers, Told};
-use crate::k8s::crd::VaultSecret;
+use crate::k8s::crd::vault_secret::CarriedRecord;
+use crate::k8s::crd::{VaultSecret, VaultSecretStatus};
 use crate::service::door::SyncRow;
 
 /// Pause after the status could not be written: mostly, the watch has not told yet what somebody wrote.
@@ -88,7 +89,7 @@ pub(super) async fn finish(
     {
         return word;
     }
-    let ready = |status: &crate::k8s::crd::VaultSecretStatus| {
+    let ready = |status: &VaultSecretStatus| {
         status
             .conditions
             .iter()
@@ -126,10 +127,19 @@ pub(in crate::k8s::controller) fn facts(
     Facts {
         path: plan.map(|plan| plan.own.to_string()),
         version,
+        records: row.as_deref().map(carried_records).unwrap_or_default(),
         secret: row.map(|row| row.secret_name.clone()),
         consumers: consumers(context, object),
         next_rotation: context.calendar.get(&Key::of(object)).rotation,
     }
+}
+
+fn carried_records(row: &SyncRow) -> Vec<CarriedRecord> {
+    let records = row.records.iter().map(|record| CarriedRecord {
+        path: record.path.to_string(),
+        version: record.version.number(),
+    });
+    records.take(VaultSecretStatus::LISTED).collect()
 }
 
 fn consumers(context: &Context, object: &VaultSecret) -> Consumers {

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::domain::record::Version;
 use crate::k8s::controller::restart::{Consumers, Told};
-use crate::k8s::crd::vault_secret::VaultSecretStatus;
+use crate::k8s::crd::vault_secret::{CarriedRecord, VaultSecretStatus};
 use crate::k8s::crd::{Condition, ConditionStatus};
 
 use super::problem::{Problem, Stage};
@@ -44,6 +44,8 @@ pub(in crate::k8s::controller) struct Facts {
     pub(in crate::k8s::controller) secret: Option<String>,
     /// What became of the workloads that use it.
     pub(in crate::k8s::controller) consumers: Consumers,
+    /// The records that the Secret was made of.
+    pub(in crate::k8s::controller) records: Vec<CarriedRecord>,
     /// When the generated values are made anew next.
     pub(in crate::k8s::controller) next_rotation: Option<k8s_openapi::jiff::Timestamp>,
 }
@@ -63,6 +65,17 @@ pub(in crate::k8s::controller) fn status(
         Outcome::Problem(problem) => failed(problem, facts.secret.is_some()),
     };
     found.extend(restarted(&facts.consumers, before));
+    let keys = match outcome {
+        Outcome::Synced => None,
+        Outcome::Suspended => standing.and_then(|status| status.keys.clone()),
+        Outcome::Problem(problem) => (!problem.keys.is_empty()).then(|| problem.keys.clone()),
+    };
+    let only_own = |records: &[CarriedRecord]| match records {
+        [] => true,
+        [one] => facts.path.as_deref() == Some(one.path.as_str()),
+        _ => false,
+    };
+    let records = (!only_own(&facts.records)).then_some(facts.records);
     VaultSecretStatus {
         observed_generation: generation,
         conditions: crate::k8s::crd::condition::stamp(found, before, generation, now),
@@ -72,6 +85,8 @@ pub(in crate::k8s::controller) fn status(
         next_rotation_time: facts
             .next_rotation
             .map(|at| Time(crate::k8s::crd::condition::whole_seconds(at))),
+        records,
+        keys,
     }
 }
 
@@ -82,6 +97,8 @@ pub(in crate::k8s::controller) fn says_the_same(one: &VaultSecretStatus, other: 
         && one.record_version == other.record_version
         && one.secret_name == other.secret_name
         && one.next_rotation_time == other.next_rotation_time
+        && one.records == other.records
+        && one.keys == other.keys
         && one.conditions.len() == other.conditions.len()
         && one
             .conditions
@@ -189,6 +206,7 @@ mod tests {
 
     use super::super::problem::Reason;
     use super::*;
+    use crate::k8s::crd::vault_secret::KeyAtFault;
 
     fn show(status: &VaultSecretStatus) -> Vec<String> {
         status
@@ -334,6 +352,46 @@ mod tests {
             show(&shown(Consumers::Standing, Some(&held)))[6],
             "Restarted=False RestartsDisabled"
         );
+    }
+
+    #[test]
+    fn records_are_listed_where_the_own_one_is_not_all_and_keys_while_they_are_at_fault() {
+        let carried = |path: &str, version| CarriedRecord {
+            path: path.to_owned(),
+            version,
+        };
+        let facts = |records: &[CarriedRecord]| Facts {
+            path: Some("k8s/shop/db".to_owned()),
+            records: records.to_vec(),
+            ..Default::default()
+        };
+        let (own, shared) = (carried("k8s/shop/db", 3), carried("shared/smtp", 1));
+        let shown = |facts| status(&Outcome::Synced, facts, Some(1), None, at(1)).records;
+        assert_eq!(shown(facts(std::slice::from_ref(&own))), None);
+        assert_eq!(shown(facts(std::slice::from_ref(&shared))), Some(vec![shared.clone()]));
+        let both = [own, shared];
+        assert_eq!(shown(facts(&both)), Some(both.to_vec()));
+
+        let fault = KeyAtFault {
+            key: "host".to_owned(),
+            reason: "KeyMissing".to_owned(),
+            message: "add it".to_owned(),
+        };
+        let problem = Problem {
+            keys: vec![fault.clone()],
+            ..Problem::new(Reason::KeyMissing, "add it")
+        };
+        let failed = status(&Outcome::Problem(&problem), facts(&both), Some(1), None, at(1));
+        assert_eq!(
+            (failed.keys.as_deref(), failed.records.as_deref()),
+            (Some(&[fault][..]), Some(&both[..]))
+        );
+        let kept = status(&Outcome::Suspended, facts(&both), Some(2), Some(&failed), at(2));
+        assert_eq!(kept.keys, failed.keys);
+        assert!(!says_the_same(
+            &failed,
+            &status(&Outcome::Synced, facts(&both), Some(1), Some(&failed), at(2))
+        ));
     }
 
     #[test]

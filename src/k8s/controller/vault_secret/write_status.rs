@@ -11,7 +11,7 @@ use crate::k8s::controller::context::Context;
 use crate::k8s::controller::key::Key;
 use crate::k8s::controller::own_status::Written;
 use crate::k8s::crd::vault_secret::VaultSecretStatus;
-use crate::k8s::crd::{GROUP, VERSION, VaultSecret};
+use crate::k8s::crd::{GROUP, VERSION, VaultSecret, status_patch};
 
 /// Writes the status of a resource.
 ///
@@ -29,6 +29,7 @@ pub(super) async fn write(
 ///
 /// # Errors
 /// The word that metrics count the failure under.
+#[tracing::instrument(target = "aether_vault::trace", level = "info", name = "status.write", skip_all)]
 pub(super) async fn patch(
     context: &Context,
     key: &Key,
@@ -46,11 +47,15 @@ pub(super) async fn patch(
     });
     let resource_version = unseen.or_else(|| meta.resource_version.clone());
     let api: Api<kube::core::PartialObjectMeta<VaultSecret>> = Api::namespaced(context.client.clone(), &key.namespace);
+    let shown = status_patch(&status, VaultSecretStatus::OPTIONAL).map_err(|error| {
+        warn!(object = %key, %error, "the status is no JSON");
+        "Internal"
+    })?;
     let body = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "VaultSecret",
         "metadata": { "uid": uid, "resourceVersion": resource_version },
-        "status": status,
+        "status": shown,
     });
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),

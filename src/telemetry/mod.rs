@@ -1,7 +1,9 @@
-//! The log and the metrics registry. Set up once, by `cli`, before anything else runs.
+//! The log, traces and the metrics registry. Set up once, by `cli`, before anything else runs.
 //!
 //! What is logged: identifiers as fields, each error once, at the door it leaves by. What never is: values, tokens, headers, bodies,
 //! URIs, record paths (R24). Libraries do not know that rule, so they are not asked for more than `info`, whatever the filter says.
+
+mod traces;
 
 use std::io;
 
@@ -11,13 +13,15 @@ use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+pub use traces::Traces;
+
 use crate::settings::{Log, LogFormat};
 
-/// Starts logging to standard error.
+/// Starts logging to standard error, and tracing.
 ///
 /// # Errors
 /// If the filter does not parse, or logging was started before.
-pub fn start_log(log: &Log) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+pub fn start_log(log: &Log, traces: Option<&Traces>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::builder().parse(&log.filter)?.and(filter_fn(may_be_logged));
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let layer = match log.format {
@@ -26,6 +30,7 @@ pub fn start_log(log: &Log) -> Result<(), Box<dyn std::error::Error + Send + Syn
     };
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
+        .with(traces.map(Traces::layer))
         .try_init()?;
     Ok(())
 }
@@ -50,6 +55,9 @@ pub fn metrics_registry() -> Result<Registry, prometheus::Error> {
 }
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    if traces::is_traced(metadata) {
+        return false;
+    }
     let target = metadata.target();
     if target == "aether_vault" || target.starts_with("aether_vault::") {
         return true;
