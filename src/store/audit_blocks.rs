@@ -172,12 +172,11 @@ pub async fn insert(tx: &mut Tx<'_>, blocks: &[(Block, Leaves)]) -> StoreResult<
     Ok(true)
 }
 
-/// Keeps other sealers from answering a restore until the transaction ends. `false` if there is a block above `height`, the one that
-/// speaks of the other server: then another sealer has answered it.
+/// Keeps other sealers from answering a restore until the transaction ends.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn lock_restore(tx: &mut Tx<'_>, height: i64) -> StoreResult<bool> {
+pub async fn lock_restore(tx: &mut Tx<'_>) -> StoreResult<()> {
     // What follows walks the whole log, and who waits for the lock waits as long.
     sqlx::query!("SELECT set_config('statement_timeout', '0', true)")
         .fetch_one(&mut **tx)
@@ -185,6 +184,14 @@ pub async fn lock_restore(tx: &mut Tx<'_>, height: i64) -> StoreResult<bool> {
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('aether_vault_audit_restore'))")
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+/// Whether a block is the last one.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn is_last(tx: &mut Tx<'_>, height: i64) -> StoreResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"SELECT NOT EXISTS (SELECT FROM audit_blocks WHERE height > $1) AS "last!""#,
         height

@@ -83,14 +83,14 @@ impl AuditLog<'_> {
     /// Says once in the log that the database is another server; `false` if `tip` is not the last block any more.
     async fn record_restore(&self, tip: &Tip) -> Result<bool> {
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
-        if !audit_blocks::lock_restore(&mut tx, tip.height)
-            .await
-            .map_err(store_failed)?
-        {
+        audit_blocks::lock_restore(&mut tx).await.map_err(store_failed)?;
+        // In this order: the block that seals the entry comes with its seal, so that one of the two shows whenever another was faster.
+        let recorded = audit_blocks::restore_unsealed(&mut tx).await.map_err(store_failed)?;
+        if !audit_blocks::is_last(&mut tx, tip.height).await.map_err(store_failed)? {
             return Ok(false);
         }
         let foreign = audit_blocks::forget_foreign_xids(&mut tx).await.map_err(store_failed)?;
-        if !audit_blocks::restore_unsealed(&mut tx).await.map_err(store_failed)? {
+        if !recorded {
             // With this entry there is something to seal, and the block over it says what this server has seen.
             let ctx = process_context(self.vault.clock.now());
             audit::insert(&mut tx, &ctx.entry(Action::AuditRestore, "audit"))
