@@ -50,6 +50,14 @@ async fn each_controller_looks_after_the_resources_of_its_class_alone() {
     stage.write(&stage.own("plain"), &[("k", "still")]).await;
     cluster.holds(&stage.shop, "plain", &[("k", "still")]).await;
 
+    assert_eq!(
+        blue.metric(
+            "aether_vault_controller_reconciles_total",
+            &[("reason", "PathNotFound")]
+        ),
+        0.0
+    );
+
     // What the one controller has nothing of is not gone to it: after a restart, when everything is compared, and when its own goes.
     blue.stop().await;
     let blue = stage.controller_with(cluster.client.clone(), settings).await;
