@@ -125,6 +125,7 @@ fn server_options(http: &Http) -> ServerOptions {
         tls,
         max_connections: http.max_connections as usize,
         header_timeout: http.header_timeout.get(),
+        idle_timeout: http.idle_timeout.get(),
         drain_timeout: http.drain_timeout.get(),
     }
 }

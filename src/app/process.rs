@@ -58,6 +58,7 @@ impl Process {
             tls: None,
             max_connections: OPERATIONS_CONNECTIONS,
             header_timeout: settings.http.header_timeout.get(),
+            idle_timeout: settings.http.idle_timeout.get(),
             // Metrics and health are answered until the very end.
             drain_timeout: Duration::from_secs(1),
         };

@@ -173,7 +173,7 @@ fn passwords(auth: &Auth) -> Result<PasswordSettings, AppError> {
     let argon2 = &auth.argon2;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let concurrency = match argon2.concurrency {
-        0 => cores.min(PASSWORD_CHECKS),
+        0 => (cores / 2).clamp(1, PASSWORD_CHECKS),
         set => set as usize,
     };
     let breached = auth.password.breached_file.as_deref().map(|file| {

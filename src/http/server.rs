@@ -27,8 +27,10 @@ pub struct ServerOptions {
     pub tls: Option<TlsFiles>,
     /// Most connections.
     pub max_connections: usize,
-    /// How long a client may take to send the headers of a request.
+    /// How long a client may take to send the headers of its first request.
     pub header_timeout: Duration,
+    /// How long a connection may wait for its next request, its headers included.
+    pub idle_timeout: Duration,
     /// How long running requests may take after the drain began.
     pub drain_timeout: Duration,
 }
@@ -83,7 +85,7 @@ impl Listener {
         let builder = server.http_builder();
         builder
             .http1()
-            .header_read_timeout(options.header_timeout)
+            .header_read_timeout(options.idle_timeout)
             .max_buf_size(MAX_HEADER_BYTES as usize * 2);
         builder
             .http2()

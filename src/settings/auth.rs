@@ -111,7 +111,7 @@ pub struct Argon2 {
     pub iterations: u32,
     /// Lanes: 1 to 16.
     pub parallelism: u32,
-    /// Password checks at a time, 0 to 64; 0 is one a core, at most four.
+    /// Password checks at a time, 0 to 64; 0 is half as many as there are cores, at least one and at most four.
     pub concurrency: u32,
     /// Checks that may wait, 1 to 10000; more are refused with `Busy`.
     pub queue: u32,

@@ -42,6 +42,7 @@ impl Settings {
             &seconds(300),
         );
         problems.range("http.header_timeout", &http.header_timeout, &seconds(1), &seconds(60));
+        problems.range("http.idle_timeout", &http.idle_timeout, &seconds(1), &seconds(600));
         problems.range("http.max_connections", &http.max_connections, &1, &100_000);
         problems.range("http.drain_timeout", &http.drain_timeout, &seconds(0), &seconds(600));
         for (key, rate) in [

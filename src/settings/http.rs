@@ -28,8 +28,11 @@ pub struct Http {
     pub body_limit: ByteSize,
     /// Longest time for a request: 1s to 5m.
     pub request_timeout: HumanDuration,
-    /// Longest time for a client to send the headers of a request: 1s to 1m.
+    /// Longest time for a client to send the headers of its first request: 1s to 1m.
     pub header_timeout: HumanDuration,
+    /// Longest time that a connection waits for its next request, headers included: 1s to 10m. Longer than load balancers and clients keep
+    /// theirs, so that none sends into a connection that is being closed.
+    pub idle_timeout: HumanDuration,
     /// Most open connections, 1 to 100000; more are closed at once.
     pub max_connections: u32,
     /// How long running requests may take after a signal to stop: 0s to 10m.
@@ -93,6 +96,7 @@ impl Default for Http {
             body_limit: ByteSize::bytes(MAX_BODY_BYTES as u64),
             request_timeout: HumanDuration::from_secs(30),
             header_timeout: HumanDuration::from_secs(10),
+            idle_timeout: HumanDuration::from_secs(120),
             max_connections: 4096,
             drain_timeout: HumanDuration::from_secs(20),
             trusted_proxies: Vec::new(),

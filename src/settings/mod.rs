@@ -55,7 +55,7 @@ pub struct Settings {
     pub database: Database,
     /// Root keys.
     pub keys: Keys,
-    /// The listener of the API. `drain_timeout` and `header_timeout` hold for the controller too.
+    /// The listener of the API. `drain_timeout`, `header_timeout` and `idle_timeout` hold for the controller too.
     pub http: Http,
     /// The listener of the API's `/metrics`, `/livez` and `/readyz`: plain HTTP without authentication.
     pub metrics: Metrics,

@@ -19,6 +19,7 @@ fn options() -> ServerOptions {
         tls: None,
         max_connections: 2,
         header_timeout: Duration::from_secs(1),
+        idle_timeout: Duration::from_secs(60),
         drain_timeout: Duration::from_secs(10),
     }
 }
@@ -87,6 +88,41 @@ async fn r29_a_client_that_dawdles_over_its_headers_is_closed() {
         let started = Instant::now();
         read_all(&mut stream).await;
         assert!(started.elapsed() < Duration::from_secs(4), "{beginning:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_may_rest_between_requests_for_longer_than_headers_take_and_not_for_ever() {
+    for (idle, answered) in [(60, true), (1, false)] {
+        let idle_timeout = Duration::from_secs(idle);
+        let server = serve(
+            slow(),
+            ServerOptions {
+                idle_timeout,
+                ..options()
+            },
+        );
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut first = [0; 15];
+        stream.read_exact(&mut first).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        // What is left of the first answer comes before the second, or before the end.
+        let sent = stream.write_all(request).await;
+        let mut rest = vec![0; 4096];
+        let mut text = String::new();
+        while let Ok(count @ 1..) = stream.read(&mut rest).await {
+            text.push_str(&String::from_utf8_lossy(&rest[..count]));
+            if text.contains("HTTP/1.1 200 OK") {
+                break;
+            }
+        }
+        assert_eq!(
+            sent.is_ok() && text.contains("HTTP/1.1 200 OK"),
+            answered,
+            "{idle}: {text}"
+        );
     }
 }
 
