@@ -10,7 +10,7 @@ COPY . .
 # Queries are checked against .sqlx: no database while building.
 ENV SQLX_OFFLINE=true
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
-  cargo auditable build --release --locked && install -D target/release/aether-vault /out/aether-vault
+  cargo auditable build --release --locked && install -D --strip target/release/aether-vault /out/aether-vault
 
 # glibc, libgcc, CA certificates and time zones; no shell.
 FROM gcr.io/distroless/cc-debian12:nonroot
