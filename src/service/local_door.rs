@@ -51,8 +51,8 @@ impl LocalDoor {
     /// Registers the cluster and opens its door to the controller of a class; empty is the one without a class.
     ///
     /// # Errors
-    /// [`Reason::ClusterMismatch`] if the prefix belongs to a cluster with another kube-system uid or to the controller of another class, [`Reason::InvalidRequest`] for a
-    /// prefix that cannot be one, and those of the store.
+    /// [`Reason::ClusterMismatch`] if the prefix belongs to a cluster with another kube-system uid or to the controller of another class,
+    /// [`Reason::InvalidRequest`] for a prefix that cannot be one, and those of the store.
     pub async fn register(vault: Arc<Vault>, prefix: &str, kube_system_uid: &str, class: &str) -> Result<Self> {
         let now = vault.clock.now();
         let mut tx = store::begin(&vault.pool).await.map_err(store_failed)?;
