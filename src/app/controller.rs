@@ -17,10 +17,13 @@ use crate::k8s::metrics::ControllerMetrics;
 use crate::k8s::settings::ControllerSettings;
 use crate::service::LocalDoor;
 use crate::service::door::VaultDoor;
-use crate::settings::{Controller, Settings};
+use crate::settings::{ByteSize, Controller, Settings};
 
 /// How soon to ask an API server again that does not answer at start.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// Ciphertext that the controller keeps at most: it reads a record when that is new or changed, and hardly ever twice.
+const CACHE: ByteSize = ByteSize::mebibytes(4);
 
 /// Runs the controller until told to stop.
 ///
@@ -33,7 +36,11 @@ pub async fn controller(settings: &Settings) -> Result<(), AppError> {
     let stop = process.shutdown.drain.clone();
 
     let Some(vault) = process
-        .open_vault(settings, "aether-vault controller", &Outside::default())
+        .open_vault(
+            &with_little_cache(settings),
+            "aether-vault controller",
+            &Outside::default(),
+        )
         .await?
     else {
         return Ok(());
@@ -81,6 +88,12 @@ pub async fn controller(settings: &Settings) -> Result<(), AppError> {
     let (prefix, class) = (&settings.controller.cluster_prefix, &settings.controller.class);
     tracing::info!(prefix, class, "following the cluster");
     process.run().await
+}
+
+fn with_little_cache(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.cache.max_bytes = settings.cache.max_bytes.min(CACHE);
+    settings
 }
 
 async fn client() -> Result<Client, AppError> {

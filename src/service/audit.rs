@@ -13,7 +13,7 @@ use super::error::{Error, Reason, Result};
 use super::metrics::Metrics;
 use crate::domain::audit::{Action, AuditEntry, Outcome, clean_text, clean_user_agent};
 use crate::store::audit::{Bearer, Confirm, commit_batch};
-use crate::store::{Pool, StoreError};
+use crate::store::{Kept, Pool, StoreError};
 
 /// Entries of one batch at most: beyond it the statement gets no cheaper per row.
 const BATCH: usize = 256;
@@ -118,6 +118,7 @@ impl AuditCommitter {
 }
 
 async fn committer(waiting: Arc<Mutex<mpsc::Receiver<Pending>>>, pool: Pool, metrics: Metrics, refused: &Notify) {
+    let mut kept = Kept::planning_once(&pool);
     loop {
         let mut batch = Vec::with_capacity(BATCH);
         if waiting.lock().await.recv_many(&mut batch, BATCH).await == 0 {
@@ -127,13 +128,13 @@ async fn committer(waiting: Arc<Mutex<mpsc::Receiver<Pending>>>, pool: Pool, met
             .audit_batch_rows
             .observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
         let timer = metrics.audit_commit_seconds.start_timer();
-        let outcome = commit(&pool, &batch).await;
+        let outcome = commit(&mut kept, &batch).await;
         timer.observe_duration();
         match outcome {
             Ok(verdicts) => answer(batch, verdicts),
             // Something in one row: the others must not suffer for it.
             Err(StoreError::Refused(_) | StoreError::Constraint { .. }) if batch.len() > 1 => {
-                one_by_one(&pool, batch).await;
+                one_by_one(&mut kept, batch).await;
             }
             Err(error) => {
                 refuse(batch, &error, &metrics);
@@ -143,15 +144,25 @@ async fn committer(waiting: Arc<Mutex<mpsc::Receiver<Pending>>>, pool: Pool, met
     }
 }
 
-async fn commit(pool: &Pool, batch: &[Pending]) -> Result<Vec<bool>, StoreError> {
+async fn commit(kept: &mut Kept, batch: &[Pending]) -> Result<Vec<bool>, StoreError> {
     let rows: Vec<_> = batch.iter().map(|pending| (&pending.entry, pending.confirm)).collect();
-    let first = commit_batch(pool, &rows).await;
-    match first {
-        // A pooled connection that died unnoticed shows here. The batch was not answered and its entries are told apart by nothing,
+    match commit_once(kept, &rows).await {
+        // A connection that died unnoticed shows here. The batch was not answered and its entries are told apart by nothing,
         // so it may be committed twice at worst: an entry too many for a read that was asked for, never one too few.
-        Err(StoreError::Unavailable(_)) => commit_batch(pool, &rows).await,
+        Err(StoreError::Unavailable(_)) => commit_once(kept, &rows).await,
         outcome => outcome,
     }
+}
+
+async fn commit_once(kept: &mut Kept, rows: &[(&AuditEntry, Confirm)]) -> Result<Vec<bool>, StoreError> {
+    let outcome = match kept.get().await {
+        Ok(connection) => commit_batch(connection, rows).await,
+        Err(error) => Err(error),
+    };
+    if outcome.is_err() {
+        kept.forget();
+    }
+    outcome
 }
 
 fn answer(batch: Vec<Pending>, verdicts: Vec<bool>) {
@@ -163,9 +174,9 @@ fn answer(batch: Vec<Pending>, verdicts: Vec<bool>) {
     }
 }
 
-async fn one_by_one(pool: &Pool, batch: Vec<Pending>) {
+async fn one_by_one(kept: &mut Kept, batch: Vec<Pending>) {
     for pending in batch {
-        let verdict = match commit(pool, std::slice::from_ref(&pending)).await {
+        let verdict = match commit(kept, std::slice::from_ref(&pending)).await {
             Ok(verdicts) if verdicts.first() == Some(&true) => Ok(Verdict::Confirmed),
             Ok(_) => Ok(Verdict::Stale),
             Err(error) => Err(unavailable("the audit entry was refused").because(error)),

@@ -14,11 +14,13 @@ use super::auth::SIGNING_KEYS_CHANGE;
 use super::error::Error;
 use crate::domain::change::{ChangeKind, SnapshotPoint};
 use crate::domain::path::RecordPath;
-use crate::store::StoreError;
 use crate::store::changes::{self, Change, Listener};
+use crate::store::{Kept, StoreError};
 
 /// The longest wait between two passes.
 const POLL: Duration = Duration::from_millis(250);
+/// The shortest: a change that comes alone is seen at once, and those of a busy time together.
+const REST: Duration = Duration::from_millis(20);
 /// No pass for this long is stale, and shows in readiness.
 pub(super) const STALE_AFTER_SECONDS: i64 = 15;
 /// Batches that a slow subscriber may lag behind before it has to compare everything.
@@ -72,8 +74,9 @@ impl Vault {
     /// Follows the feed until the process drains.
     pub(super) async fn follow_feed(&self, shutdown: CancellationToken) {
         let mut resume = None;
+        let mut kept = Kept::of(&self.pool);
         while !shutdown.is_cancelled() {
-            match self.pass(resume.as_ref()).await {
+            match self.pass(&mut kept, resume.as_ref()).await {
                 Ok(point) => {
                     self.metrics.feed_passes.with_label_values(&["ok"]).inc();
                     self.feed
@@ -82,6 +85,7 @@ impl Vault {
                     resume = Some(point);
                 }
                 Err(error) => {
+                    kept.forget();
                     self.metrics.feed_passes.with_label_values(&["failed"]).inc();
                     tracing::warn!(
                         cause = error.source_for_log(),
@@ -89,22 +93,28 @@ impl Vault {
                     );
                 }
             }
+            let next = async {
+                tokio::time::sleep(REST).await;
+                self.feed.wake.notified().await;
+            };
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.feed.wake.notified() => {}
+                () = next => {}
                 () = tokio::time::sleep(POLL) => {}
             }
         }
     }
 
-    async fn pass(&self, resume: Option<&SnapshotPoint>) -> Result<SnapshotPoint, Error> {
+    async fn pass(&self, kept: &mut Kept, resume: Option<&SnapshotPoint>) -> Result<SnapshotPoint, Error> {
         let failed = super::failure::store_failed;
         let Some(resume) = resume else {
             let point = changes::now(&self.pool).await.map_err(failed)?;
             self.compare_everything().await?;
             return Ok(point);
         };
-        let pass = changes::since(&self.pool, resume).await.map_err(failed)?;
+        let pass = changes::since(kept.get().await.map_err(failed)?, resume)
+            .await
+            .map_err(failed)?;
         if resume.is_other_server(&pass.resume) {
             tracing::warn!("the database is behind what was read before, as after a restore; comparing everything");
             self.compare_everything().await?;

@@ -94,7 +94,7 @@ pub struct Database {
     pub listen_url: Option<Dsn>,
     /// A file that holds it.
     pub listen_url_file: Option<PathBuf>,
-    /// Most connections of this process: 2 to 100.
+    /// Most connections of this process, besides four that it keeps for the change feed and the audit log: 2 to 100.
     pub pool_max: u32,
     /// How long a request waits for a connection: 100ms to 1m.
     pub acquire_timeout: HumanDuration,
@@ -204,7 +204,8 @@ pub struct Bootstrap {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    /// Ciphertext kept in memory, 0 to 64GiB. Every read is still confirmed by the database; 0 only makes reads slower.
+    /// Ciphertext kept in memory, 0 to 64GiB; the controller, which hardly reads a record twice, keeps 4MiB at most. Every read is still
+    /// confirmed by the database; 0 only makes reads slower.
     pub max_bytes: ByteSize,
 }
 

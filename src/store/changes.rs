@@ -1,5 +1,7 @@
 //! The change feed: rows that say what to look at.
 
+use sqlx::PgConnection;
+
 use super::Tx;
 use super::error::{StoreError, StoreResult};
 use super::pool::Pool;
@@ -56,7 +58,7 @@ pub async fn now(pool: &Pool) -> StoreResult<SnapshotPoint> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn since(pool: &Pool, resume: &SnapshotPoint) -> StoreResult<Pass> {
+pub async fn since(connection: &mut PgConnection, resume: &SnapshotPoint) -> StoreResult<Pass> {
     let running: Vec<String> = resume.in_progress().iter().map(ToString::to_string).collect();
     let rows = sqlx::query!(
         r#"SELECT pg_current_snapshot()::text AS "snapshot!", c.kind AS "kind?", c.subject AS "subject?"
@@ -66,7 +68,7 @@ pub async fn since(pool: &Pool, resume: &SnapshotPoint) -> StoreResult<Pass> {
         resume.xmax().to_string(),
         &running,
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     let mut changes = Vec::with_capacity(rows.len());
     let mut resume = resume.clone();

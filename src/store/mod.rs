@@ -21,6 +21,7 @@ pub mod groups;
 pub mod identities;
 pub mod jobs;
 pub mod keks;
+mod kept;
 pub mod login_attempts;
 pub mod login_challenges;
 pub mod migrate;
@@ -58,6 +59,7 @@ pub mod workloads;
 pub mod wraps;
 
 pub use error::{StoreError, StoreResult};
+pub use kept::Kept;
 pub use pool::Pool;
 
 /// A transaction; rolled back unless committed.

@@ -10,6 +10,11 @@ use super::error::StoreResult;
 /// A pool of connections as one database role.
 pub type Pool = sqlx::PgPool;
 
+/// The age at which a connection is replaced.
+pub(super) const MAX_LIFETIME: Duration = Duration::from_mins(30);
+/// How long a connection may lie idle before it is closed: something between us and the server may have forgotten it.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// How to connect.
 #[derive(Clone)]
 pub struct PoolOptions {
@@ -33,8 +38,8 @@ pub fn connect_lazy(dsn: &str, options: &PoolOptions) -> StoreResult<Pool> {
         .acquire_timeout(options.acquire_timeout)
         // A dead connection shows at its next use and is replaced: a ping before each use would double the round trips.
         .test_before_acquire(false)
-        .max_lifetime(Duration::from_secs(30 * 60))
-        .idle_timeout(Duration::from_secs(5 * 60))
+        .max_lifetime(MAX_LIFETIME)
+        .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(connect_options(dsn, options)?))
 }
 

@@ -160,7 +160,16 @@ impl Records<'_> {
             if attempt > 0 || (matches!(content, Content::Patch(_)) && self.may_have_gone(path)) {
                 self.vault.cache.forget(path);
             }
-            let current = self.current(path).await?;
+            // The statement that makes a record looks whether there is one.
+            let blind = attempt == 0
+                && terms.expect == Expect::Absent
+                && matches!(content, Content::Whole(_))
+                && may_create.is_allowed();
+            let current = if blind {
+                self.vault.cache.get(path)
+            } else {
+                self.current(path).await?
+            };
             let current = current.as_deref();
             let (decision, needed) = match current {
                 None => (may_create, first),
@@ -240,6 +249,10 @@ impl Records<'_> {
                     let Some(error) = over_quota(&error) else {
                         return Err(store_failed(error));
                     };
+                    if blind {
+                        self.catch_up(ctx, Some(path)).await?;
+                        continue;
+                    }
                     let entry = entry.ended(Outcome::Fail, error.reason().as_str());
                     match self.confirm(ctx, entry, current, ruling.epoch, error).await? {
                         Some(error) => return Err(error),

@@ -66,7 +66,9 @@ async fn a_transaction_open_in_another_database_delays_nothing_and_nothing_is_to
             .execute(&database.runtime)
             .await
             .unwrap();
-        let pass = changes::since(&database.runtime, &resume).await.unwrap();
+        let pass = changes::since(&mut database.runtime.acquire().await.unwrap(), &resume)
+            .await
+            .unwrap();
         assert_eq!(
             pass.changes
                 .iter()
@@ -78,7 +80,7 @@ async fn a_transaction_open_in_another_database_delays_nothing_and_nothing_is_to
     }
     open.rollback().await.unwrap();
     assert!(
-        changes::since(&database.runtime, &resume)
+        changes::since(&mut database.runtime.acquire().await.unwrap(), &resume)
             .await
             .unwrap()
             .changes
@@ -103,10 +105,14 @@ async fn a_row_whose_transaction_commits_late_is_not_skipped() {
         .await
         .unwrap();
 
-    let first = changes::since(&database.runtime, &start).await.unwrap();
+    let first = changes::since(&mut database.runtime.acquire().await.unwrap(), &start)
+        .await
+        .unwrap();
     assert_eq!(first.changes.len(), 1);
     slow.commit().await.unwrap();
-    let second = changes::since(&database.runtime, &first.resume).await.unwrap();
+    let second = changes::since(&mut database.runtime.acquire().await.unwrap(), &first.resume)
+        .await
+        .unwrap();
     assert_eq!(
         second
             .changes
