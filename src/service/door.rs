@@ -66,6 +66,8 @@ pub struct Feed {
     pub content: FeedContent,
     /// Keyed hash of the wish for a rotation, if there is one (see [`VaultDoor::hash`]).
     pub rotate_now: Option<String>,
+    /// Whether there was no record a moment ago, so that it can be made without looking first; nothing is lost if there is one by now.
+    pub absent: bool,
 }
 
 /// What goes into a record. No `Debug`: it may hold values.
@@ -84,6 +86,16 @@ pub enum FeedContent {
 }
 
 impl FeedContent {
+    /// Whether the resource alone may write the record from now on.
+    #[must_use]
+    pub fn manages(&self) -> bool {
+        match self {
+            Self::Generate(source) => source.manages(),
+            Self::Sealed(_) => true,
+            Self::Import { follow, .. } => *follow,
+        }
+    }
+
     /// What it is, as metrics name it.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -3,6 +3,7 @@
 mod feed;
 mod policies;
 mod reads;
+mod remembering;
 mod syncs;
 mod wanted;
 
@@ -12,6 +13,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, broadcast};
 
+use self::remembering::Remembering;
 pub use self::wanted::{Wanted, WantedNamespaces};
 use super::Vault;
 use super::binding::orphaned;
@@ -44,6 +46,7 @@ pub struct LocalDoor {
     vault: Arc<Vault>,
     cluster: Cluster,
     mac_key: MacKey,
+    remembering: Remembering,
     news: Mutex<Option<broadcast::Receiver<News>>>,
 }
 
@@ -111,6 +114,7 @@ impl LocalDoor {
             vault,
             cluster,
             mac_key,
+            remembering: Remembering::default(),
             news: Mutex::new(None),
         })
     }

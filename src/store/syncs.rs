@@ -1,5 +1,7 @@
 //! What was last applied to which Secret.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -77,44 +79,63 @@ pub async fn deletions_confirmed_at(pool: &Pool, cluster_id: Uuid) -> StoreResul
     Ok(at.flatten().map(jiff_sqlx::Timestamp::to_jiff))
 }
 
-/// Remembers a row; `false` if a newer generation is remembered. One round trip.
+/// Remembers rows of different resources; answers the uids of those that were, which leaves out rows of which a newer generation is
+/// remembered. One round trip.
 ///
 /// # Errors
-/// [`super::StoreError`].
-pub async fn upsert(pool: &Pool, cluster_id: Uuid, row: &StoredSync) -> StoreResult<bool> {
-    let done = sqlx::query!(
-        "INSERT INTO syncs AS s (cluster_id, uid, namespace, name, generation, crd_uid, delete_with_owner, secret_name, secret_uid,
-                                 secret_resource_version, data_hash, records, content_hash, content_changed_at, restarts,
-                                 soft_delete)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, ($14::text)::timestamptz, $15, $16)
-         ON CONFLICT ON CONSTRAINT syncs_pkey DO UPDATE
-         SET namespace = EXCLUDED.namespace, name = EXCLUDED.name, generation = EXCLUDED.generation, crd_uid = EXCLUDED.crd_uid,
-             delete_with_owner = EXCLUDED.delete_with_owner, secret_name = EXCLUDED.secret_name, secret_uid = EXCLUDED.secret_uid,
-             secret_resource_version = EXCLUDED.secret_resource_version, data_hash = EXCLUDED.data_hash,
-             records = EXCLUDED.records, content_hash = EXCLUDED.content_hash,
-             content_changed_at = EXCLUDED.content_changed_at, restarts = EXCLUDED.restarts,
-             soft_delete = EXCLUDED.soft_delete, updated_at = now()
-         WHERE s.generation <= EXCLUDED.generation",
+/// [`super::StoreError`]; nothing of it is then remembered.
+pub async fn upsert(pool: &Pool, cluster_id: Uuid, rows: &[&StoredSync]) -> StoreResult<HashSet<String>> {
+    let text = |f: fn(&StoredSync) -> &str| rows.iter().map(|row| f(row).to_owned()).collect::<Vec<_>>();
+    let bytes = |f: fn(&StoredSync) -> &[u8]| rows.iter().map(|row| f(row).to_vec()).collect::<Vec<_>>();
+    let truth = |f: fn(&StoredSync) -> bool| rows.iter().map(|row| f(row)).collect::<Vec<_>>();
+    let generations: Vec<i64> = rows.iter().map(|row| row.generation).collect();
+    let records: Vec<Value> = rows.iter().map(|row| row.records.clone()).collect();
+    let content_changed_at: Vec<Option<String>> = rows
+        .iter()
+        .map(|row| row.content_changed_at.map(|at| at.to_string()))
+        .collect();
+    let soft_delete: Vec<Option<String>> = rows.iter().map(|row| row.soft_delete.clone()).collect();
+    let remembered = sqlx::query_scalar!(
+        r#"INSERT INTO syncs AS s (cluster_id, uid, namespace, name, generation, crd_uid, delete_with_owner, secret_name, secret_uid,
+                                   secret_resource_version, data_hash, records, content_hash, content_changed_at, restarts,
+                                   soft_delete)
+           SELECT $1, uid, namespace, name, generation, crd_uid, delete_with_owner, secret_name, secret_uid,
+                  secret_resource_version, data_hash, records, content_hash, content_changed_at::timestamptz, restarts, soft_delete
+           FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::boolean[], $8::text[], $9::text[],
+                       $10::text[], $11::bytea[], $12::jsonb[], $13::bytea[], $14::text[], $15::boolean[], $16::text[])
+                AS r(uid, namespace, name, generation, crd_uid, delete_with_owner, secret_name, secret_uid,
+                     secret_resource_version, data_hash, records, content_hash, content_changed_at, restarts, soft_delete)
+           -- Two who remember the same resources take them in one order, and never wait for each other.
+           ORDER BY uid
+           ON CONFLICT ON CONSTRAINT syncs_pkey DO UPDATE
+           SET namespace = EXCLUDED.namespace, name = EXCLUDED.name, generation = EXCLUDED.generation, crd_uid = EXCLUDED.crd_uid,
+               delete_with_owner = EXCLUDED.delete_with_owner, secret_name = EXCLUDED.secret_name, secret_uid = EXCLUDED.secret_uid,
+               secret_resource_version = EXCLUDED.secret_resource_version, data_hash = EXCLUDED.data_hash,
+               records = EXCLUDED.records, content_hash = EXCLUDED.content_hash,
+               content_changed_at = EXCLUDED.content_changed_at, restarts = EXCLUDED.restarts,
+               soft_delete = EXCLUDED.soft_delete, updated_at = now()
+           WHERE s.generation <= EXCLUDED.generation
+           RETURNING s.uid"#,
         cluster_id,
-        row.uid,
-        row.namespace,
-        row.name,
-        row.generation,
-        row.crd_uid,
-        row.delete_with_owner,
-        row.secret_name,
-        row.secret_uid,
-        row.secret_resource_version,
-        row.data_hash,
-        row.records,
-        row.content_hash,
-        row.content_changed_at.map(|at| at.to_string()),
-        row.restarts,
-        row.soft_delete,
+        &text(|row| &row.uid),
+        &text(|row| &row.namespace),
+        &text(|row| &row.name),
+        &generations,
+        &text(|row| &row.crd_uid),
+        &truth(|row| row.delete_with_owner),
+        &text(|row| &row.secret_name),
+        &text(|row| &row.secret_uid),
+        &text(|row| &row.secret_resource_version),
+        &bytes(|row| &row.data_hash),
+        &records,
+        &bytes(|row| &row.content_hash),
+        &content_changed_at as &[Option<String>],
+        &truth(|row| row.restarts),
+        &soft_delete as &[Option<String>],
     )
-    .execute(pool)
+    .fetch_all(pool)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(remembered.into_iter().collect())
 }
 
 /// Forgets a row; `false` if it was forgotten before.

@@ -41,13 +41,21 @@ enum Step {
     Write(Values, Action),
 }
 
-/// A look at the record, and what is to become of it.
-struct Look<'a> {
+/// Who feeds which record.
+#[derive(Clone, Copy)]
+struct Feeding<'a> {
     ctx: &'a OpContext,
     path: &'a RecordPath,
     manager: &'a str,
     /// Whether the resource alone may write the record from now on.
     alone: bool,
+    /// Whether there is said to be no record.
+    absent: bool,
+}
+
+/// A look at the record, and what is to become of it.
+struct Look<'a> {
+    feeding: Feeding<'a>,
     state: SourceState,
     /// One capability instead of `create` and `update`.
     capability: Option<Capability>,
@@ -63,16 +71,24 @@ impl LocalDoor {
             FeedContent::Sealed(keys) => Some(self.open_sealed(asker, &feed.name, keys).await?),
             FeedContent::Generate(_) | FeedContent::Import { .. } => None,
         };
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            let feeding = Feeding {
+                ctx: &ctx,
+                path: &feed.path,
+                manager: &manager,
+                alone: feed.content.manages(),
+                absent: feed.absent && attempt == 0,
+            };
             let look = match &feed.content {
-                FeedContent::Generate(source) => self.look_at_generated(&ctx, feed, &manager, source).await?,
+                FeedContent::Generate(source) => {
+                    self.look_at_generated(feeding, source, feed.rotate_now.as_deref())
+                        .await?
+                }
                 FeedContent::Sealed(_) => {
-                    let wanted = sealed.as_ref().map(copy).unwrap_or_default();
-                    self.look_at_fed(&ctx, feed, &manager, wanted, true).await?
+                    self.look_at_fed(feeding, sealed.as_ref().map(copy).unwrap_or_default())
+                        .await?
                 }
-                FeedContent::Import { data, follow } => {
-                    self.look_at_fed(&ctx, feed, &manager, copy(data), *follow).await?
-                }
+                FeedContent::Import { data, .. } => self.look_at_fed(feeding, copy(data)).await?,
             };
             match self.carry_out(look).await {
                 Ok(Some(done)) => return Ok(done),
@@ -132,17 +148,17 @@ impl LocalDoor {
 
     async fn look_at_generated<'a>(
         &self,
-        ctx: &'a OpContext,
-        feed: &'a Feed,
-        manager: &'a str,
+        feeding: Feeding<'a>,
         source: &GenerateSource,
+        rotate_now: Option<&str>,
     ) -> Result<Look<'a>> {
+        let ctx = feeding.ctx;
         // Looking is a read: an allowed 'record.generate' in the audit log means that values were made.
-        let read = self.read_own(ctx, &feed.path, manager, Capability::Generate).await?;
+        let read = self.read_own(feeding, Capability::Generate).await?;
         let state = state_of(read.as_ref());
         let present = read.as_ref().map(|read| copy(&read.data)).unwrap_or_default();
         let decided = match &read {
-            Some(_) => due(source, &state, feed.rotate_now.as_deref(), ctx.now()),
+            Some(_) => due(source, &state, rotate_now, ctx.now()),
             None => Due {
                 begin: source.rotation.is_some(),
                 ..Due::default()
@@ -172,9 +188,8 @@ impl LocalDoor {
             making.state.rotated_at = Some(ctx.now());
         }
         if decided.rotate || read.is_none() {
-            making.state.rotate_now = feed.rotate_now.clone().or(making.state.rotate_now);
+            making.state.rotate_now = rotate_now.map(str::to_owned).or(making.state.rotate_now);
         }
-        let alone = source.manages();
         let action = if missing.is_empty() {
             Action::RecordRotate
         } else {
@@ -183,16 +198,13 @@ impl LocalDoor {
         let unchanged = missing.is_empty() && !decided.rotate && !decided.drop_previous && decided.renew.is_empty();
         let step = if !unchanged || read.is_none() {
             Step::Write(making.values, action)
-        } else if decided.begin || alone != is_manager(read.as_ref()) {
+        } else if decided.begin || feeding.alone != is_manager(read.as_ref()) {
             Step::Mark
         } else {
             Step::Nothing
         };
         Ok(Look {
-            ctx,
-            path: &feed.path,
-            manager,
-            alone,
+            feeding,
             state: making.state,
             capability: Some(Capability::Generate),
             read,
@@ -201,15 +213,9 @@ impl LocalDoor {
     }
 
     /// A record that is to hold exactly these values from now on (`alone`), or that is made of them once.
-    async fn look_at_fed<'a>(
-        &self,
-        ctx: &'a OpContext,
-        feed: &'a Feed,
-        manager: &'a str,
-        wanted: Values,
-        alone: bool,
-    ) -> Result<Look<'a>> {
-        let read = self.read_own(ctx, &feed.path, manager, Capability::Sync).await?;
+    async fn look_at_fed<'a>(&self, feeding: Feeding<'a>, wanted: Values) -> Result<Look<'a>> {
+        let alone = feeding.alone;
+        let read = self.read_own(feeding, Capability::Sync).await?;
         let state = state_of(read.as_ref());
         let same = read.as_ref().is_some_and(|read| {
             read.data.len() == wanted.len()
@@ -225,10 +231,7 @@ impl LocalDoor {
             _ => Step::Write(wanted, Action::RecordFeed),
         };
         Ok(Look {
-            ctx,
-            path: &feed.path,
-            manager,
-            alone,
+            feeding,
             state,
             capability: None,
             read,
@@ -236,19 +239,24 @@ impl LocalDoor {
         })
     }
 
-    /// Reads the record that a resource feeds; `None` if there is none. One that was deleted on purpose is not for a resource to bring back.
-    async fn read_own(
-        &self,
-        ctx: &OpContext,
-        path: &RecordPath,
-        manager: &str,
-        capability: Capability,
-    ) -> Result<Option<ReadRecord>> {
-        let read = self
-            .vault
-            .records()
-            .read_as(ctx, path, None, capability, Action::RecordRead)
-            .await;
+    /// Reads the record that a resource feeds; `None` if there is none, which is no read: to make it is decided and audited then. One that
+    /// was deleted on purpose is not for a resource to bring back.
+    async fn read_own(&self, feeding: Feeding<'_>, capability: Capability) -> Result<Option<ReadRecord>> {
+        let Feeding {
+            ctx,
+            path,
+            manager,
+            absent,
+            ..
+        } = feeding;
+        let records = self.vault.records();
+        // Without the right nothing is looked up or made; the read says so.
+        let ruling = self.vault.authority.ruling();
+        let may = ruling.decide(ctx, capability, path, &self.vault.metrics).is_allowed();
+        if may && (absent || !records.is_there(path).await?) {
+            return Ok(None);
+        }
+        let read = records.read_as(ctx, path, None, capability, Action::RecordRead).await;
         match read {
             Ok(read) => match read.managed_by.as_deref() {
                 Some(other) if other != manager => Err(managed_by(other)),
@@ -261,10 +269,17 @@ impl LocalDoor {
 
     /// Carries a look out; `None` if the record moved on meanwhile.
     async fn carry_out(&self, look: Look<'_>) -> Result<Option<(RecordHead, bool)>> {
+        let Feeding {
+            ctx,
+            path,
+            manager,
+            alone,
+            ..
+        } = look.feeding;
         let state = look.state.to_json();
         let feeder = Feeder {
-            name: look.manager,
-            alone: look.alone,
+            name: manager,
+            alone,
             state: &state,
         };
         match (look.step, &look.read) {
@@ -275,17 +290,17 @@ impl LocalDoor {
                 let data = RecordData::new(values).map_err(|error| Error::new(Reason::TooLarge, error.to_string()))?;
                 let records = self.vault.records();
                 let written = records
-                    .write_fed(look.ctx, look.path, &data, expect, look.capability, action, feeder)
+                    .write_fed(ctx, path, &data, expect, look.capability, action, feeder)
                     .await?;
                 Ok(Some((head_after(&written, feeder, look.state), true)))
             }
             (Step::Mark, Some(read)) => {
                 let head = head_of(read);
-                let marked = self.mark(look.ctx, look.path, &head, feeder).await?;
+                let marked = self.mark(ctx, path, &head, feeder).await?;
                 Ok(marked.then(|| {
                     let head = RecordHead {
                         revision: head.revision + 1,
-                        managed_by: look.alone.then(|| Arc::from(look.manager)),
+                        managed_by: alone.then(|| Arc::from(manager)),
                         source: Some(Arc::new(look.state)),
                         ..head
                     };

@@ -8,7 +8,7 @@ use crate::service::context::ResourceOrigin;
 use crate::service::door::{SyncRow, SyncState, WorkloadRow};
 use crate::service::error::{Error, Result};
 use crate::service::failure::store_failed;
-use crate::store::syncs::{StoredSync, bears_name, delete, deletions_confirmed_at, load, upsert};
+use crate::store::syncs::{StoredSync, bears_name, delete, deletions_confirmed_at, load};
 use crate::store::workloads::{self, StoredWorkload};
 use crate::store::{self, audit};
 
@@ -48,7 +48,8 @@ impl LocalDoor {
     }
 
     pub(super) async fn remember_sync(&self, row: &SyncRow) -> Result<bool> {
-        upsert(&self.vault.pool, self.cluster.id, &to_stored(row)?)
+        self.remembering
+            .remember(&self.vault.pool, self.cluster.id, to_stored(row)?)
             .await
             .map_err(store_failed)
     }

@@ -76,6 +76,11 @@ impl<'v> Records<'v> {
         Ok(found)
     }
 
+    /// Whether there is a record: for who is about to make it, and told nobody else.
+    pub(super) async fn is_there(&self, path: &RecordPath) -> Result<bool> {
+        Ok(self.current(path).await?.is_some())
+    }
+
     /// Commits the entry of a refusal and answers the refusal.
     async fn refuse(
         &self,

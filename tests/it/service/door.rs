@@ -10,9 +10,7 @@ use aether_vault::domain::record::{Expect, KeyName, VersionState};
 use aether_vault::domain::source::GenerateSource;
 use aether_vault::service::LocalDoor;
 use aether_vault::service::context::ResourceOrigin;
-use aether_vault::service::door::{
-    Asker, Feed, FeedContent, Inspection, PolicyResource, RecordRef, SyncRow, VaultDoor as _,
-};
+use aether_vault::service::door::{Asker, Feed, FeedContent, Inspection, PolicyResource, RecordRef, VaultDoor as _};
 use aether_vault::service::error::Reason;
 
 use crate::support::database::TestDatabase;
@@ -39,6 +37,7 @@ fn feed(name: &str, content: FeedContent) -> Feed {
         name: name.to_owned(),
         content,
         rotate_now: None,
+        absent: false,
     }
 }
 
@@ -365,15 +364,22 @@ async fn values_are_generated_once_and_never_touched_again() {
             .map(|name| (KeyName::parse(*name).unwrap(), GenerateSpec::Uuid {}))
             .collect()
     };
-    let generate = async |names: &[&str]| {
+    let wanted = |names: &[&str]| {
         let source = GenerateSource {
             keys: keys(names),
             rotation: None,
         };
-        door.feed(&shop, &feed("db", FeedContent::Generate(source))).await
+        feed("db", FeedContent::Generate(source))
     };
+    let generate = async |names: &[&str]| door.feed(&shop, &wanted(names)).await;
     let (first, written) = generate(&["a"]).await.unwrap();
     assert!(written && first.version.number() == 1);
+    // Whoever believes that there is no record learns better.
+    let believed = Feed {
+        absent: true,
+        ..wanted(&["a"])
+    };
+    assert_eq!(door.feed(&shop, &believed).await.unwrap(), (first.clone(), false));
     let (again, written) = generate(&["a"]).await.unwrap();
     assert_eq!((again, written), (first, false));
     let a = text(
@@ -407,39 +413,4 @@ async fn values_are_generated_once_and_never_touched_again() {
         "{inspected:?}"
     );
     assert_eq!(database.count("SELECT count(*) FROM secret_versions").await, 2);
-}
-
-#[tokio::test]
-async fn what_was_applied_only_moves_forward() {
-    let database = TestDatabase::new().await;
-    let process = TestVault::open(&database).await;
-    let door = register(&process, "k8s").await;
-    let row = |generation| SyncRow {
-        uid: "vs-1".to_owned(),
-        namespace: "shop".to_owned(),
-        name: "db".to_owned(),
-        generation,
-        crd_uid: "crd".to_owned(),
-        delete_with_owner: true,
-        secret_name: "db".to_owned(),
-        secret_uid: "s".to_owned(),
-        secret_resource_version: generation.to_string(),
-        content_hash: Vec::new(),
-        content_changed_at: None,
-        restarts: false,
-        soft_delete: None,
-        data_hash: door.hash(b"x"),
-        records: Vec::new(),
-    };
-    assert!(door.remember(&row(2)).await.unwrap());
-    assert!(!door.remember(&row(1)).await.unwrap());
-    assert_eq!(door.syncs().await.unwrap().rows, [row(2)]);
-    assert!(door.syncs().await.unwrap().deletions_confirmed_at.is_none());
-    process.vault.confirm_deletions("k8s").await.unwrap();
-    assert!(door.syncs().await.unwrap().deletions_confirmed_at.is_some());
-    door.forget(&row(2), true).await.unwrap();
-    door.forget(&row(2), true).await.unwrap();
-    assert!(door.syncs().await.unwrap().rows.is_empty());
-    let forgotten = "SELECT count(*) FROM audit_entries WHERE action = 'sync.forget' AND origin_uid = 'vs-1'";
-    assert_eq!(database.count(forgotten).await, 1);
 }

@@ -8,6 +8,7 @@ mod keys;
 mod quotas;
 mod reads;
 mod records;
+mod remembering;
 mod roots;
 mod round_trips;
 mod second_factor;

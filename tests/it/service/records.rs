@@ -466,6 +466,7 @@ async fn only_the_resource_that_feeds_a_record_writes_it() {
             follow: true,
         },
         rotate_now: None,
+        absent: false,
     };
     door.feed(&shop, &feed("a", "1")).await.unwrap();
     door.feed(&shop, &feed("a", "2")).await.unwrap();

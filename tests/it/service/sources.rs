@@ -12,11 +12,10 @@ use aether_vault::domain::source::{Cadence, GenerateSource, Rotation};
 use aether_vault::domain::span::Span;
 use aether_vault::service::LocalDoor;
 use aether_vault::service::context::{OpContext, ResourceOrigin};
-use aether_vault::service::door::{
-    Asker, Feed, FeedContent, Inspection, PolicyResource, RecordRef, SyncRow, VaultDoor as _,
-};
+use aether_vault::service::door::{Asker, Feed, FeedContent, Inspection, PolicyResource, RecordRef, VaultDoor as _};
 use aether_vault::service::error::Reason;
 
+use super::remembering::row;
 use crate::support::database::TestDatabase;
 use crate::support::vault::{TestVault, path, record, text};
 
@@ -94,6 +93,7 @@ fn feed(name: &str, content: FeedContent) -> Feed {
         name: name.to_owned(),
         content,
         rotate_now: None,
+        absent: false,
     }
 }
 
@@ -225,23 +225,7 @@ async fn a_record_that_is_rotated_is_written_by_its_resource_alone_until_that_go
     );
 
     // The resource goes: what it fed is everybody's again.
-    let row = SyncRow {
-        uid: "vs-1".to_owned(),
-        namespace: "shop".to_owned(),
-        name: "db".to_owned(),
-        generation: 1,
-        crd_uid: String::new(),
-        delete_with_owner: true,
-        secret_name: "db".to_owned(),
-        secret_uid: String::new(),
-        secret_resource_version: String::new(),
-        content_hash: Vec::new(),
-        content_changed_at: None,
-        restarts: false,
-        soft_delete: None,
-        data_hash: Vec::new(),
-        records: Vec::new(),
-    };
+    let row = row("vs-1", 1);
     assert!(scene.door.remember(&row).await.unwrap());
     scene.door.forget(&row, true).await.unwrap();
     assert_eq!(scene.write("k8s/shop/db", &[("password", "again")]).await, Ok(()));

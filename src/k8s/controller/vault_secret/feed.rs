@@ -76,6 +76,7 @@ pub(super) async fn feed(
         name: object.name_any(),
         content,
         rotate_now: wish,
+        absent: own == Some(&Inspection::Absent),
     };
     let (head, written) = context.door.feed(asker, &feed).await.map_err(|error| failed(&error))?;
     if written {
