@@ -115,7 +115,7 @@ fn needed(controller: &Controller) -> Vec<Right> {
         vec![None]
     } else {
         rights.push(right(GROUP, "vaultpolicies", READ, operator, None));
-        rights.push(right(GROUP, "vaultpolicies/status", &["patch"], operator, None));
+        rights.push(right(GROUP, "vaultpolicies/status", &["update"], operator, None));
         rights.push(right("events.k8s.io", "events", &["create", "patch"], operator, None));
         controller
             .watch_namespaces
@@ -125,9 +125,9 @@ fn needed(controller: &Controller) -> Vec<Right> {
     };
     for namespace in looked_after {
         rights.push(right(GROUP, "vaultsecrets", READ, namespace, None));
-        rights.push(right(GROUP, "vaultsecrets/status", &["patch"], namespace, None));
+        rights.push(right(GROUP, "vaultsecrets/status", &["update"], namespace, None));
         rights.push(right(GROUP, "vaultpolicies", READ, namespace, None));
-        rights.push(right(GROUP, "vaultpolicies/status", &["patch"], namespace, None));
+        rights.push(right(GROUP, "vaultpolicies/status", &["update"], namespace, None));
         let secrets = &["get", "list", "watch", "create", "update", "delete"];
         rights.push(right("", "secrets", secrets, namespace, None));
         rights.push(right("events.k8s.io", "events", &["create", "patch"], namespace, None));

@@ -36,6 +36,7 @@ mod vault_policy;
 mod vault_secret;
 mod wake;
 mod watch;
+mod write;
 
 use std::sync::Arc;
 

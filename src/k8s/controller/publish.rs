@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::context::Context;
-use super::vault_secret::secret::FIELD_MANAGER;
+use super::write::FIELD_MANAGER;
 
 /// The ConfigMap's name.
 pub(super) const NAME: &str = "aether-vault-sealing-key";

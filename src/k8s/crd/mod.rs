@@ -14,7 +14,6 @@ pub mod vault_secret;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
-use serde::Serialize;
 
 pub use condition::{Condition, ConditionStatus};
 pub use vault_policy::{VaultPolicy, VaultPolicySpec, VaultPolicyStatus};
@@ -24,24 +23,6 @@ pub use vault_secret::{VaultSecret, VaultSecretSpec, VaultSecretStatus};
 pub const GROUP: &str = "aethervault.io";
 /// The version.
 pub const VERSION: &str = "v1alpha1";
-
-/// A status as a merge patch. Such a patch leaves what it does not name, so that what is `optional` and absent is named as null: what was true
-/// once and is not any more has to go.
-///
-/// # Errors
-/// Never, for the types of this module: they are JSON.
-pub(in crate::k8s) fn status_patch(
-    status: &impl Serialize,
-    optional: &[&str],
-) -> serde_json::Result<serde_json::Value> {
-    let mut patch = serde_json::to_value(status)?;
-    if let Some(fields) = patch.as_object_mut() {
-        for field in optional {
-            fields.entry(*field).or_insert(serde_json::Value::Null);
-        }
-    }
-    Ok(patch)
-}
 
 /// The definitions as they are committed under `crds/`: file name and YAML.
 ///
@@ -107,36 +88,6 @@ mod tests {
             let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds").join(name);
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert_eq!(committed, yaml, "crds/{name} is not current; run `make generate`");
-        }
-    }
-
-    /// Otherwise a field that is not there any more stays in the cluster as it was.
-    #[test]
-    fn a_patch_of_an_empty_status_takes_every_field_away() {
-        let patches = [
-            (
-                VaultSecret::crd(),
-                status_patch(&VaultSecretStatus::default(), VaultSecretStatus::OPTIONAL).unwrap(),
-            ),
-            (
-                VaultPolicy::crd(),
-                status_patch(&VaultPolicyStatus::default(), VaultPolicyStatus::OPTIONAL).unwrap(),
-            ),
-        ];
-        for (crd, patch) in patches {
-            let crd = serde_json::to_value(crd).unwrap();
-            let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
-            let (fields, patched) = (schema.as_object().unwrap(), patch.as_object().unwrap());
-            assert!(
-                !fields.is_empty() && fields.keys().eq(patched.keys()),
-                "{fields:?} {patched:?}"
-            );
-            let standing: Vec<_> = patched
-                .iter()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(name, _)| name)
-                .collect();
-            assert_eq!(standing, ["conditions"]);
         }
     }
 

@@ -272,11 +272,6 @@ pub struct VaultPolicyStatus {
     pub preview: Option<PolicyPreview>,
 }
 
-impl VaultPolicyStatus {
-    /// The fields that may be absent.
-    pub(in crate::k8s) const OPTIONAL: &[&str] = &["observedGeneration", "subjects", "records", "preview"];
-}
-
 /// What a policy would change.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -448,14 +448,4 @@ pub struct KeyAtFault {
 impl VaultSecretStatus {
     /// The most entries of `records` and of `keys`.
     pub const LISTED: usize = 64;
-    /// The fields that may be absent.
-    pub(in crate::k8s) const OPTIONAL: &[&str] = &[
-        "observedGeneration",
-        "path",
-        "recordVersion",
-        "secretName",
-        "nextRotationTime",
-        "records",
-        "keys",
-    ];
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::cluster::eventually;
 use crate::support::controller::Stage;
-use crate::support::faults::Middle;
+use crate::support::faults::{Middle, Seen};
 
 const OBJECTS: usize = 8;
 /// Longer than anything takes that was begun.
@@ -31,6 +31,11 @@ async fn ready(stage: &Stage) {
     }
 }
 
+/// What is written does not come back.
+fn answered_without_values(seen: &Seen) -> bool {
+    seen.method == Method::GET || seen.metadata
+}
+
 #[tokio::test]
 async fn a_sync_is_one_create_and_one_status_and_a_restart_costs_nothing_for_each_object() {
     // The cluster is registered before the first write.
@@ -44,11 +49,12 @@ async fn a_sync_is_one_create_and_one_status_and_a_restart_costs_nothing_for_eac
     tokio::time::sleep(QUIET).await;
     let created = (
         middle.count(&Method::POST, "/secrets"),
-        middle.count(&Method::PATCH, "/vaultsecrets/"),
+        middle.count(&Method::PUT, "/vaultsecrets/"),
         middle.count(&Method::GET, "/secrets/"),
         middle.count(&Method::PUT, "/secrets/"),
     );
     assert_eq!(created, (OBJECTS, OBJECTS, 0, 0), "{:?}", middle.work());
+    assert!(middle.work().iter().all(answered_without_values), "{:?}", middle.work());
 
     // A change in the vault: the Secret is read and written, and the status tells the version.
     middle.forget();
@@ -70,9 +76,10 @@ async fn a_sync_is_one_create_and_one_status_and_a_restart_costs_nothing_for_eac
         [
             (Method::GET, secret.clone()),
             (Method::PUT, secret),
-            (Method::PATCH, status)
+            (Method::PUT, status)
         ]
     );
+    assert!(middle.work().iter().all(answered_without_values), "{:?}", middle.work());
 
     // The same data again: nothing but the version in the status.
     middle.forget();

@@ -20,6 +20,8 @@ pub struct Seen {
     pub method: Method,
     pub path: String,
     pub watch: bool,
+    /// Whether the answer is to be metadata alone.
+    pub metadata: bool,
 }
 
 impl Seen {
@@ -145,6 +147,11 @@ impl Service<Request<Body>> for Passing {
             method: request.method().clone(),
             path: uri.path().to_owned(),
             watch: uri.query().is_some_and(|query| query.contains("watch=true")),
+            metadata: request.headers().get("accept").is_some_and(|accept| {
+                accept
+                    .to_str()
+                    .is_ok_and(|accept| accept.contains("PartialObjectMetadata"))
+            }),
         });
         Box::pin(async move {
             match fate {

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use super::context::{Context, Resource};
 use super::vault_policy::window_of;
-use super::vault_secret::secret::FIELD_MANAGER;
+use super::write::FIELD_MANAGER;
 use crate::domain::policy::Window;
 use crate::domain::sync::restart::{self, DEFAULT_COOLDOWN, Hold, Plan, Remembered, Use, WorkloadId, parse_cooldown};
 use crate::k8s::crd::VaultSecret;

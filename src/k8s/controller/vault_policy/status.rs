@@ -3,19 +3,15 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::Resource as _;
-use kube::api::{Api, Patch, PatchParams};
-use kube::core::PartialObjectMeta;
-use serde_json::json;
 use tracing::{debug, warn};
 
 use crate::domain::path::PathPrefix;
 use crate::k8s::controller::context::{Context, Resource};
 use crate::k8s::controller::key::Key;
-use crate::k8s::controller::vault_secret::secret::FIELD_MANAGER;
+use crate::k8s::controller::write;
 use crate::k8s::crd::condition::stamp;
 use crate::k8s::crd::vault_policy::{PolicyPreview, VaultPolicyStatus};
-use crate::k8s::crd::{Condition, ConditionStatus, GROUP, VERSION, VaultPolicy, status_patch};
+use crate::k8s::crd::{Condition, ConditionStatus, VaultPolicy};
 use crate::service::door::{PolicyReport, PolicyResource};
 
 /// How old what a preview tells may grow.
@@ -123,25 +119,8 @@ pub(super) async fn show(
     if standing == Some(&next) {
         return Ok(());
     }
-    let api: Api<PartialObjectMeta<VaultPolicy>> = Api::namespaced(context.client.clone(), &key.namespace);
-    let shown = status_patch(&next, VaultPolicyStatus::OPTIONAL).map_err(|error| {
-        warn!(policy = %key, %error, "the status is no JSON");
-        "Internal"
-    })?;
-    let body = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"),
-        "kind": VaultPolicy::kind(&()),
-        "metadata": { "uid": meta.uid, "resourceVersion": meta.resource_version },
-        "status": shown,
-    });
-    let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..Default::default()
-    };
-    match api
-        .patch_subresource("status", &key.name, &params, &Patch::Merge(body))
-        .await
-    {
+    let at_version = meta.resource_version.as_deref();
+    match write::replace_status::<VaultPolicy>(&context.client, key, meta, at_version, &next).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
         Err(kube::Error::Api(answer)) if answer.code == 409 => {

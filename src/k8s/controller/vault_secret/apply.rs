@@ -1,7 +1,8 @@
 //! Carries out the one write that a Secret needs, fenced by the resourceVersion that was read.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
+use kube::core::ObjectMeta;
 use kube::{Api, ResourceExt as _};
 use tracing::{info, warn};
 
@@ -9,9 +10,10 @@ use super::fence::Basis;
 use super::ownership::{Claim, Claimant};
 use super::problem::{Problem, Reason};
 use super::reconcile::{deletes, remember};
-use super::secret::{self, FIELD_MANAGER, Refusal, Step, Wanted, Wiped};
+use super::secret::{self, Refusal, Step, Wanted, Wiped};
 use crate::k8s::controller::context::Context;
 use crate::k8s::controller::key::Key;
+use crate::k8s::controller::write;
 use crate::k8s::crd::VaultSecret;
 use crate::k8s::crd::vault_secret::CreationPolicy;
 use crate::service::door::SyncRow;
@@ -68,7 +70,8 @@ pub(in crate::k8s::controller) async fn apply(
     row: Option<&SyncRow>,
 ) -> Result<Applied, Problem> {
     let object = basis.object;
-    let api: Api<Secret> = Api::namespaced(context.client.clone(), &wanted.target.namespace);
+    let (client, namespace) = (&context.client, &wanted.target.namespace);
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let uid = object.uid().unwrap_or_default();
     let name = object.name_any();
     let same_name = row.filter(|row| row.secret_name == *wanted.target.name && !row.secret_uid.is_empty());
@@ -107,7 +110,7 @@ pub(in crate::k8s::controller) async fn apply(
         }
         let written = match step {
             Step::Nothing => Ok((
-                live.as_ref().map(|live| identity(&live.0)).unwrap_or_default(),
+                live.as_ref().map(|live| identity(&live.0.metadata)).unwrap_or_default(),
                 Done::Nothing,
             )),
             Step::Create(next) => {
@@ -117,18 +120,22 @@ pub(in crate::k8s::controller) async fn apply(
                     Done::Created
                 };
                 intend(context, object, wanted, row).await?;
-                created(&api, next).await.map(|identity| (identity, done))
+                write::create(client, namespace, &next.0)
+                    .await
+                    .map(|made| (identity(&made), done))
             }
             Step::Replace(next, claim) => {
                 let done = replaced_as(claim, same_name, live.as_ref());
-                replaced(&api, &wanted.target.name, next)
+                write::replace(client, &wanted.target, &next.0)
                     .await
-                    .map(|identity| (identity, done))
+                    .map(|made| (identity(&made), done))
             }
             Step::Recreate(next) => {
                 intend(context, object, wanted, row).await?;
                 delete_exactly(&api, &wanted.target.name, live.as_ref()).await?;
-                created(&api, next).await.map(|identity| (identity, Done::Recreated))
+                write::create(client, namespace, &next.0)
+                    .await
+                    .map(|made| (identity(&made), Done::Recreated))
             }
         };
         match written {
@@ -212,24 +219,6 @@ fn refused(refusal: Refusal, wanted: &Wanted) -> Problem {
     }
 }
 
-async fn created(api: &Api<Secret>, next: Wiped) -> Result<(String, String), kube::Error> {
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..Default::default()
-    };
-    api.create(&params, &next.0).await.map(|made| identity(&Wiped(made).0))
-}
-
-async fn replaced(api: &Api<Secret>, name: &str, next: Wiped) -> Result<(String, String), kube::Error> {
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..Default::default()
-    };
-    api.replace(name, &params, &next.0)
-        .await
-        .map(|made| identity(&Wiped(made).0))
-}
-
 async fn delete_exactly(api: &Api<Secret>, name: &str, live: Option<&Wiped>) -> Result<(), Problem> {
     let Some(live) = live else { return Ok(()) };
     let preconditions = Preconditions {
@@ -292,10 +281,10 @@ pub(in crate::k8s::controller) async fn forget_predecessors(context: &Context, t
     }
 }
 
-fn identity(secret: &Secret) -> (String, String) {
+fn identity(meta: &ObjectMeta) -> (String, String) {
     (
-        secret.metadata.uid.clone().unwrap_or_default(),
-        secret.metadata.resource_version.clone().unwrap_or_default(),
+        meta.uid.clone().unwrap_or_default(),
+        meta.resource_version.clone().unwrap_or_default(),
     )
 }
 

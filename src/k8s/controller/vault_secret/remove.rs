@@ -2,12 +2,14 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use kube::core::PartialObjectMeta;
 
 use super::ownership::{MANAGED_BY, MANAGER, OWNER_UID, merged_annotation};
-use super::secret::{self, FIELD_MANAGER, Wiped};
+use super::secret::{self, Wiped};
 use crate::k8s::controller::context::Context;
+use crate::k8s::controller::key::Key;
+use crate::k8s::controller::write;
 use crate::service::door::SyncRow;
 
 /// How often a Secret is looked at again because somebody else wrote it at the same time.
@@ -72,12 +74,6 @@ async fn unmerge(context: &Context, row: &SyncRow) -> Result<(), kube::Error> {
     let Some(next) = secret::unmerge(&live.0, &row.uid) else {
         return Ok(());
     };
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..Default::default()
-    };
-    secrets
-        .replace(&row.secret_name, &params, &next.0)
-        .await
-        .map(|made| drop(Wiped(made)))
+    let at = Key::new(&row.namespace, &row.secret_name);
+    write::replace(&context.client, &at, &next.0).await.map(drop)
 }

@@ -176,7 +176,7 @@ pub(super) async fn malformed(context: &Context, key: &Key, meta: &kube::core::O
     if told {
         return Reason::InvalidSpec.as_str();
     }
-    match write_status::patch(context, key, meta, next).await {
+    match write_status::replace(context, key, meta, next).await {
         Ok(()) => Reason::InvalidSpec.as_str(),
         Err(word) => word,
     }

@@ -12,11 +12,9 @@ use zeroize::Zeroize as _;
 use super::ownership::{self, Claim, Claimant, MANAGED_BY, MANAGER, OWNER_UID};
 use crate::domain::record::KeyName;
 use crate::k8s::controller::key::Key;
+use crate::k8s::controller::write::FIELD_MANAGER;
 use crate::k8s::crd::VaultSecret;
 use crate::k8s::crd::vault_secret::CreationPolicy;
-
-/// What the API server notes as the manager of the fields that we set.
-pub(in crate::k8s::controller) const FIELD_MANAGER: &str = "aether-vault";
 
 /// The type of a Secret that has none.
 pub(super) const OPAQUE: &str = "Opaque";

@@ -1,17 +1,14 @@
 //! Writes `.status`, fenced by the resourceVersion: a leader that was paused cannot put an old status over a new one.
 
-use kube::Api;
-use kube::api::{Patch, PatchParams};
 use kube::core::ObjectMeta;
-use serde_json::json;
 use tracing::{debug, warn};
 
-use super::secret::FIELD_MANAGER;
 use crate::k8s::controller::context::Context;
 use crate::k8s::controller::key::Key;
 use crate::k8s::controller::own_status::Written;
+use crate::k8s::controller::write;
+use crate::k8s::crd::VaultSecret;
 use crate::k8s::crd::vault_secret::VaultSecretStatus;
-use crate::k8s::crd::{GROUP, VERSION, VaultSecret, status_patch};
 
 /// Writes the status of a resource.
 ///
@@ -22,7 +19,7 @@ pub(super) async fn write(
     object: &VaultSecret,
     status: VaultSecretStatus,
 ) -> Result<(), &'static str> {
-    patch(context, &Key::of(object), &object.metadata, status).await
+    replace(context, &Key::of(object), &object.metadata, status).await
 }
 
 /// Writes the status of a resource of which only the metadata may be sound.
@@ -30,7 +27,7 @@ pub(super) async fn write(
 /// # Errors
 /// The word that metrics count the failure under.
 #[tracing::instrument(target = "aether_vault::trace", level = "info", name = "status.write", skip_all)]
-pub(super) async fn patch(
+pub(super) async fn replace(
     context: &Context,
     key: &Key,
     meta: &ObjectMeta,
@@ -46,27 +43,11 @@ pub(super) async fn patch(
         unseen
     });
     let resource_version = unseen.or_else(|| meta.resource_version.clone());
-    let api: Api<kube::core::PartialObjectMeta<VaultSecret>> = Api::namespaced(context.client.clone(), &key.namespace);
-    let shown = status_patch(&status, VaultSecretStatus::OPTIONAL).map_err(|error| {
-        warn!(object = %key, %error, "the status is no JSON");
-        "Internal"
-    })?;
-    let body = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"),
-        "kind": "VaultSecret",
-        "metadata": { "uid": uid, "resourceVersion": resource_version },
-        "status": shown,
-    });
-    let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..Default::default()
-    };
-    match api
-        .patch_subresource("status", &key.name, &params, &Patch::Merge(body))
-        .await
-    {
-        Ok(object) => {
-            let resource_version = object.metadata.resource_version.unwrap_or_default();
+    let written =
+        write::replace_status::<VaultSecret>(&context.client, key, meta, resource_version.as_deref(), &status).await;
+    match written {
+        Ok(written) => {
+            let resource_version = written.resource_version.unwrap_or_default();
             let written = Written {
                 status,
                 resource_version,
