@@ -69,6 +69,7 @@ pub enum ImportMode {
 #[serde(rename_all = "camelCase")]
 pub struct Generate {
     /// A generator for each key. A key that exists is never made again; adding one here adds it to the record.
+    // Boxed: a map keeps room for eleven, and the controller keeps every resource.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 64))]
     #[x_kube(
         validation = cel::key_names(),
@@ -77,7 +78,7 @@ pub struct Generate {
         validation = Rule::new("self.all(k, !has(self[k].certificate) || !((k + '.key') in self || (k + '.crt') in self || (k + '.ca') in self))")
             .message("a certificate at key K makes K.key, K.crt and K.ca, and another generator has one of these keys; rename one")
     )]
-    pub keys: BTreeMap<String, Generator>,
+    pub keys: BTreeMap<String, Box<Generator>>,
     /// When the values are made anew; absent means never, unless the annotation `aethervault.io/rotate-now` asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
@@ -154,7 +155,7 @@ pub struct Generator {
     pub key_pair: Option<KeyPairGenerator>,
     /// A certificate: `<key>.crt`, its private key `<key>.key`, and whom to trust `<key>.ca`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<CertificateGenerator>,
+    pub certificate: Option<Box<CertificateGenerator>>,
 }
 
 /// Random characters, of each chosen class at least one.
