@@ -132,7 +132,7 @@ pub(crate) async fn measure(installation: &Installation, objects: usize) -> Outc
 
 /// Seconds for one create of a Secret and one patch of a status for each object, with no vault and no controller.
 async fn floor(client: &Client, crowd: &Crowd) -> Outcome<f64> {
-    crowd.create(client, &json!({"suspend": true})).await?;
+    crowd.create(client, &generated()).await?;
     let started = Instant::now();
     stream::iter(0..crowd.objects)
         .map(|number| write_as_a_sync_does(client, crowd, number))
@@ -165,6 +165,7 @@ async fn write_as_a_sync_does(client: &Client, crowd: &Crowd, number: usize) -> 
         .into();
     let status = json!({"status": {
         "observedGeneration": 1, "conditions": conditions, "path": format!("k8s/{namespace}/{name}"), "recordVersion": 1, "secretName": name,
+        "records": [{"path": format!("k8s/{namespace}/{name}"), "version": 1}],
     }});
     let resources: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &vault_secrets());
     resources
