@@ -50,12 +50,13 @@ impl StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                super::pool::doubt_idle_connections();
+                Self::Unavailable(error)
+            }
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Self::Unavailable(error)
+            }
             sqlx::Error::Database(database) => {
                 if let Some(name) = database.constraint() {
                     return Self::Constraint {
@@ -69,6 +70,9 @@ impl From<sqlx::Error> for StoreError {
                 let code = database.code().unwrap_or_default();
                 let class = code.get(..2).unwrap_or_default();
                 if matches!(class, "08" | "53" | "57" | "40" | "58") || matches!(&*code, "25006" | "23514" | "55000") {
+                    if matches!(class, "08" | "57") {
+                        super::pool::doubt_idle_connections();
+                    }
                     Self::Unavailable(error)
                 } else {
                     Self::Refused(error)

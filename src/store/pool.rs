@@ -1,8 +1,10 @@
 //! Connections.
 
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::error::StoreResult;
@@ -14,6 +16,20 @@ pub type Pool = sqlx::PgPool;
 pub(super) const MAX_LIFETIME: Duration = Duration::from_mins(30);
 /// How long a connection may lie idle before it is closed: something between us and the server may have forgotten it.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// When this process last lost a connection.
+static LOST: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Notes that a connection was lost: those that lay idle then are most likely lost too.
+pub(super) fn doubt_idle_connections() {
+    *LOST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+}
+
+/// Whether a connection that was idle for so long may have been lost with another one.
+fn is_doubtful(idle: Duration) -> bool {
+    let lost = *LOST.lock().unwrap_or_else(PoisonError::into_inner);
+    lost.is_some_and(|at| at.elapsed() <= idle)
+}
 
 /// How to connect.
 #[derive(Clone)]
@@ -36,8 +52,11 @@ pub fn connect_lazy(dsn: &str, options: &PoolOptions) -> StoreResult<Pool> {
     Ok(PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.acquire_timeout)
-        // A dead connection shows at its next use and is replaced: a ping before each use would double the round trips.
+        // A ping before each use would double the round trips. One that died unnoticed shows at its next use; the others are asked then.
         .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move { Ok(!is_doubtful(meta.idle_for) || connection.ping().await.is_ok()) })
+        })
         .max_lifetime(MAX_LIFETIME)
         .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(connect_options(dsn, options)?))

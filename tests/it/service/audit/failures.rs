@@ -67,6 +67,7 @@ async fn r26_with_postgres_gone_nothing_is_answered_until_it_is_back() {
     let error = records.read(&admin, &path("shared/a"), None).await.err().unwrap();
     assert_eq!(error.reason(), Reason::StoreUnavailable);
     postgres.start();
+    // One connection that was lost is enough to doubt the others.
     recovered(&process, &admin).await;
     process.vault.audit_log().seal().await.unwrap();
     assert_eq!(process.vault.audit_log().verify(None).await.unwrap().found, 0);
