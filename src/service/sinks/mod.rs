@@ -135,7 +135,9 @@ impl Vault {
             return Ok(Progress::Nothing);
         };
         let header = &block.header;
-        let behind = u32::try_from(tip.total - header.total + header.entries).unwrap_or(u32::MAX);
+        // The block may have come after the tip was read.
+        let total = tip.total.max(header.total);
+        let behind = u32::try_from(total - header.total + header.entries).unwrap_or(u32::MAX);
         lag.set(f64::from(behind));
         let ids = leaves.map(|leaves| leaves.ids).unwrap_or_default();
         let entries = audit_rows::with_ids(&self.pool, &ids, Some(header.first_at), Some(header.last_at))
@@ -162,7 +164,7 @@ impl Vault {
         audit_sinks::advance(&self.pool, sink.name(), header.height)
             .await
             .map_err(store_failed)?;
-        lag.set(f64::from(u32::try_from(tip.total - header.total).unwrap_or(u32::MAX)));
+        lag.set(f64::from(u32::try_from(total - header.total).unwrap_or(u32::MAX)));
         Ok(Progress::Sent)
     }
 }
