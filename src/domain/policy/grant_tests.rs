@@ -8,6 +8,7 @@ use crate::domain::policy::engine::tests::{
     EVERYONE, any_actor, any_path, any_policies, api_key, identity, namespace, now, policy, simple, user,
 };
 use crate::domain::policy::{StoredPolicy, validate};
+use crate::domain::root::RootPath;
 
 fn document(pattern: &str, capability: &str) -> PolicyDocument {
     simple(
@@ -127,6 +128,9 @@ proptest! {
     fn r20_what_a_granted_document_opens_the_grantor_holds(
         policies in any_policies(), new in any_policies(), grantor in any_actor(), actor in any_actor(), at in any_path()
     ) {
+        // Nothing is where a root is: no record, and no built-in right.
+        let clusters = ["k", "l"].map(str::to_owned).into();
+        prop_assume!(RootPath::of(&at, &clusters).is_ok());
         let before = PolicySnapshot::compile(1, policies.clone());
         for mut policy in new {
             // A document that is written by REST reaches everything.
