@@ -158,6 +158,15 @@ async fn a_promoted_standby_takes_over_and_nothing_is_lost_doubled_or_touched() 
 
     cluster.holds(&shop, "s0", &[("k", &stored.to_string())]).await;
     cluster.holds(&shop, "s1", &[("k", "after")]).await;
+    // The status follows the Secret.
+    eventually("the statuses follow", || async {
+        let now = versions(&cluster, &shop).await;
+        let waits = ["VaultSecret s0", "VaultSecret s1"]
+            .into_iter()
+            .find(|object| now.get(*object) == before.get(*object));
+        waits.map_or(Ok(()), |object| Err(object.to_owned()))
+    })
+    .await;
     cluster.ready(&shop, "s0").await;
     cluster.ready(&shop, "s1").await;
     let mut after = versions(&cluster, &shop).await;
