@@ -70,7 +70,8 @@ impl From<sqlx::Error> for StoreError {
                 let code = database.code().unwrap_or_default();
                 let class = code.get(..2).unwrap_or_default();
                 if matches!(class, "08" | "53" | "57" | "40" | "58") || matches!(&*code, "25006" | "23514" | "55000") {
-                    if matches!(class, "08" | "57") {
+                    // 57P01 to 57P04 end the connection; 57014, a statement that took too long, does not.
+                    if class == "08" || code.starts_with("57P") {
                         super::pool::doubt_idle_connections();
                     }
                     Self::Unavailable(error)
