@@ -1,6 +1,7 @@
 //! The controller's door in the same process: one registered cluster, and no way to act for anybody outside it.
 
 mod feed;
+mod making;
 mod policies;
 mod reads;
 mod remembering;

@@ -75,8 +75,8 @@ impl Kept {
         // Those that the pool has by now: a password may have been replaced.
         let mut options = (*self.pool.connect_options()).clone();
         if self.plans_once {
-            // A plan that was made while a table was small would read all of it for ever; and a forbidden scan looks so dear that it would be
-            // compiled.
+            // A plan that was made while a table was small would read all of it until the next ANALYZE; and a forbidden scan looks so dear
+            // that it would be compiled.
             options = options.options([
                 ("plan_cache_mode", "force_generic_plan"),
                 ("enable_seqscan", "off"),

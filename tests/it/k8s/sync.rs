@@ -238,6 +238,7 @@ async fn a_suspended_resource_is_left_alone() {
         .await
         .unwrap();
     stage.cluster.holds(&stage.shop, "s", &[("k", "one")]).await;
+    stage.cluster.ready(&stage.shop, "s").await;
 
     // What it carries is still told, and told once: another leader finds nothing to write.
     let suspended = json!({ "suspend": true });

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use aether_vault::store::migrate;
 use aether_vault::store::pool::{PoolOptions, connect_lazy, user_of};
+use sha2::{Digest as _, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
+use tokio::sync::OnceCell;
 
 use super::servers::OwnPostgres;
 
@@ -25,15 +27,23 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Makes a database with the current schema.
+    /// Makes a database with the current schema: a copy of one that is migrated, which takes a fraction of migrating another.
     pub async fn new() -> Self {
-        Self::empty().await.with_schema().await
+        static MIGRATED: OnceCell<String> = OnceCell::const_new();
+        let migrated = MIGRATED.get_or_init(migrated).await;
+        Self::made(
+            variable("TEST_DATABASE_URL"),
+            &variable("TEST_DATABASE_OWNER_URL"),
+            &variable("TEST_DATABASE_RUNTIME_URL"),
+            migrated,
+        )
+        .await
     }
 
     /// Makes a database with the current schema on a server of the test's own.
     pub async fn on(server: &OwnPostgres) -> Self {
         let dsn = |role: &str| server.dsn(role);
-        Self::made(dsn("superuser"), &dsn("owner"), &dsn("runtime"))
+        Self::made(dsn("superuser"), &dsn("owner"), &dsn("runtime"), "template1")
             .await
             .with_schema()
             .await
@@ -56,14 +66,19 @@ impl TestDatabase {
             variable("TEST_DATABASE_URL"),
             &variable("TEST_DATABASE_OWNER_URL"),
             &variable("TEST_DATABASE_RUNTIME_URL"),
+            "template1",
         )
         .await
     }
 
-    async fn made(admin_dsn: String, owner_dsn: &str, runtime_dsn: &str) -> Self {
+    async fn made(admin_dsn: String, owner_dsn: &str, runtime_dsn: &str, template: &str) -> Self {
         let name = format!("it_{}", hex::encode(rand_bytes()));
         let owner_role = user_of(owner_dsn).unwrap();
-        execute(&admin_dsn, &format!("CREATE DATABASE {name} OWNER {owner_role}")).await;
+        execute(
+            &admin_dsn,
+            &format!("CREATE DATABASE {name} OWNER {owner_role} TEMPLATE {template}"),
+        )
+        .await;
         let runtime_dsn = with_database(runtime_dsn, &name);
         let superuser = PgPoolOptions::new()
             .max_connections(2)
@@ -151,9 +166,40 @@ pub fn options(max_connections: u32) -> PoolOptions {
     }
 }
 
+/// Makes the database that the others are copies of, and answers its name. It stays for later runs of the same schema; of the same day, since
+/// the schema has a partition for each of the next days.
+async fn migrated() -> String {
+    let admin_dsn = variable("TEST_DATABASE_URL");
+    let mut admin = PgConnectOptions::from_str(&admin_dsn).unwrap().connect().await.unwrap();
+    let mut checksums = Sha256::new();
+    for migration in sqlx::migrate!("./migrations").iter() {
+        checksums.update(&migration.checksum);
+    }
+    let day: String = sqlx::query_scalar("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')")
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    let name = format!("it_schema_{day}_{}", hex::encode(&checksums.finalize()[..4]));
+    // Until this connection ends: another process may run tests on the same server.
+    let lock = "SELECT pg_advisory_lock(hashtext('it_schema'))";
+    sqlx::raw_sql(lock).execute(&mut admin).await.unwrap();
+    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(&name)
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    if !there {
+        let made = TestDatabase::empty().await.with_schema().await;
+        // Nobody may be connected to what is renamed or copied.
+        made.close().await;
+        execute(&admin_dsn, &format!("ALTER DATABASE {} RENAME TO {name}", made.name)).await;
+    }
+    name
+}
+
 async fn execute(dsn: &str, sql: &str) {
     let mut connection = PgConnectOptions::from_str(dsn).unwrap().connect().await.unwrap();
-    // Two tests may copy the template database at the same moment, which Postgres refuses.
+    // Copied databases have nobody connected; one that ends its last connections just now is tried again.
     for attempt in 0..50 {
         match sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
             .execute(&mut connection)
