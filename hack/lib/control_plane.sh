@@ -89,7 +89,7 @@ start_controller-manager() {
   part_alive controller-manager && return
   part_start controller-manager "$(binary kube-controller-manager)" --kubeconfig="$DIR/conf/controller-manager.conf" \
     --service-account-private-key-file="$DIR/pki/sa.key" --root-ca-file="$DIR/pki/ca.crt" --use-service-account-credentials \
-    --leader-elect=false --secure-port=0 --kube-api-qps=200 --kube-api-burst=400
+    --leader-elect=false --secure-port=0 --kube-api-qps=200 --kube-api-burst=400 --horizontal-pod-autoscaler-sync-period=5s
 }
 
 # Restarts a part that died while waiting, and shows the end of its log.
