@@ -30,14 +30,7 @@ impl TestDatabase {
     /// Makes a database with the current schema: a copy of one that is migrated, which takes a fraction of migrating another.
     pub async fn new() -> Self {
         static MIGRATED: OnceCell<String> = OnceCell::const_new();
-        let migrated = MIGRATED.get_or_init(migrated).await;
-        Self::made(
-            variable("TEST_DATABASE_URL"),
-            &variable("TEST_DATABASE_OWNER_URL"),
-            &variable("TEST_DATABASE_RUNTIME_URL"),
-            migrated,
-        )
-        .await
+        Self::copy_of(MIGRATED.get_or_init(migrated).await).await
     }
 
     /// Makes a database with the current schema on a server of the test's own.
@@ -62,11 +55,15 @@ impl TestDatabase {
 
     /// Makes a database without a schema.
     pub async fn empty() -> Self {
+        Self::copy_of("template1").await
+    }
+
+    async fn copy_of(template: &str) -> Self {
         Self::made(
             variable("TEST_DATABASE_URL"),
             &variable("TEST_DATABASE_OWNER_URL"),
             &variable("TEST_DATABASE_RUNTIME_URL"),
-            "template1",
+            template,
         )
         .await
     }
