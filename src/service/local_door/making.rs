@@ -30,6 +30,7 @@ pub(super) struct Making<'a> {
 }
 
 impl Making<'_> {
+    /// Forgets the previous values, if that is due.
     pub(super) fn drop_previous(&mut self, due: bool) {
         if due {
             for key in std::mem::take(&mut self.state.previous) {
