@@ -92,7 +92,7 @@ async fn a_transaction_open_in_another_database_delays_nothing_and_nothing_is_to
 async fn a_row_whose_transaction_commits_late_is_not_skipped() {
     let database = TestDatabase::new().await;
     let insert = "INSERT INTO changes (kind, subject) VALUES ('record', $1)";
-    let mut slow = database.runtime.begin().await.unwrap();
+    let mut slow = database.superuser.begin().await.unwrap();
     sqlx::query(insert)
         .bind("shared/slow")
         .execute(&mut *slow)
