@@ -1,7 +1,8 @@
 //! Threads for work that takes a core for long and that nobody else should wait for.
 //!
-//! They run at a lower priority than the rest of the process, so that the kernel lets requests and Postgres go first: with as many password
-//! checks as cores, a read would else wait for a whole time slice of each.
+//! They are scheduled as idle work: whatever else wants the core gets it at once. A lower niceness alone leaves a thread on its core until its
+//! time slice ends, and a read wakes four threads of two processes one after the other, each of which would wait for that (measured: p99 of
+//! reads beside a storm of logins 12 ms, and 7.5 ms so). The price is paid where the cores are all taken: a login then takes seconds.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,9 +12,6 @@ use std::thread;
 use tokio::sync::oneshot;
 
 use crate::service::error::{Error, Result};
-
-/// How much nicer than the rest the threads are (`setpriority(2)`): a core that both want goes to them a tenth of the time.
-const NICENESS: i32 = 10;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -54,7 +52,7 @@ impl BackgroundThreads {
 }
 
 fn work(waiting: &Mutex<Receiver<Job>>) {
-    make_nice();
+    yield_to_others();
     loop {
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
@@ -63,32 +61,36 @@ fn work(waiting: &Mutex<Receiver<Job>>) {
     }
 }
 
-/// Linux keeps a priority for each thread. Where it cannot be set, everything works, less evenly.
+/// Makes the thread that calls idle work (`SCHED_IDLE`, `sched(7)`), which Linux does for each thread. Where it cannot be done, everything
+/// works, less evenly.
 #[cfg(target_os = "linux")]
-fn make_nice() {
-    use rustix::process::{getpriority_process, setpriority_process};
-    let thread = rustix::thread::gettid();
-    let set = getpriority_process(Some(thread)).and_then(|now| setpriority_process(Some(thread), now + NICENESS));
-    if let Err(error) = set {
-        tracing::debug!(%error, "the priority of a background thread cannot be lowered");
+fn yield_to_others() {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+        thread_native_id,
+    };
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
+        tracing::debug!(?error, "a background thread does not yield to others");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn make_nice() {}
+fn yield_to_others() {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_is_done_at_a_lower_priority_and_a_panic_ends_nothing() {
+    async fn work_yields_to_everything_else_and_a_panic_ends_nothing() {
+        use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy};
         let threads = BackgroundThreads::start("test", 1).unwrap();
         assert!(threads.run(|| panic!("on purpose")).await.is_err());
-        let priority = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
-        let here = priority();
-        assert_eq!(threads.run(priority).await.unwrap(), (here + NICENESS).min(19));
-        assert_eq!(priority(), here, "the others are as they were");
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        let policy = || thread_schedule_policy().unwrap();
+        assert_eq!(threads.run(policy).await.unwrap(), idle);
+        assert_ne!(policy(), idle, "the others are as they were");
     }
 
     #[tokio::test]
