@@ -94,7 +94,7 @@ pub struct Database {
     pub listen_url: Option<Dsn>,
     /// A file that holds it.
     pub listen_url_file: Option<PathBuf>,
-    /// Most connections of this process, besides four that it keeps for the change feed and the audit log: 2 to 100.
+    /// Most connections of this process, besides three that it keeps for the change feed and the audit log: 2 to 100.
     pub pool_max: u32,
     /// How long a request waits for a connection: 100ms to 1m.
     pub acquire_timeout: HumanDuration,

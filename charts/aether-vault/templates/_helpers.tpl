@@ -248,8 +248,8 @@ true
 
 {{/* How many connections all pods may need at a time, during an upgrade too. */}}
 {{- define "aether-vault.connections" -}}
-{{- /* Besides the pool: one to listen for changes, one to read them, two to commit the audit log. */ -}}
-{{- $each := add (int .Values.database.poolMax) 4 -}}
+{{- /* Besides the pool: one to listen for changes, one to read them, one to commit the audit log. */ -}}
+{{- $each := add (int .Values.database.poolMax) 3 -}}
 {{- $api := ternary (int .Values.api.autoscaling.maxReplicas) (int .Values.api.replicaCount) .Values.api.autoscaling.enabled -}}
 {{- $controller := ternary (add1 (int .Values.controller.replicaCount)) 0 .Values.controller.enabled -}}
 {{- /* One more of each while it is replaced, and four for the jobs. */ -}}
