@@ -71,7 +71,7 @@ fn yield_to_others() {
     };
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
-        tracing::debug!(?error, "a background thread does not yield to others");
+        tracing::debug!(?error, "a background thread may not yield to others");
     }
 }
 

@@ -21,7 +21,8 @@ pub struct TestDatabase {
     pub owner_dsn: String,
     /// The serving role's pool, as the product has it.
     pub runtime: PgPool,
-    /// A superuser's pool, to look behind the product's back.
+    /// A superuser's pool, to look behind the product's back, and for transactions that a test holds: those of `runtime` Postgres ends when
+    /// they are idle for ten seconds, which a machine that stalls takes.
     pub superuser: PgPool,
     admin_dsn: String,
 }

@@ -31,7 +31,6 @@ async fn r26_an_entry_that_commits_late_is_sealed_all_the_same() {
     log.seal().await.unwrap();
     for _ in 0..3 {
         // The lower id and the lower transaction number commit last.
-        // By a connection that no stall of the machine ends for being idle in a transaction; so do the others that wait.
         let mut late = database.superuser.begin().await.unwrap();
         sqlx::query(ENTRY).execute(&mut *late).await.unwrap();
         sqlx::query(ENTRY).execute(&database.runtime).await.unwrap();
