@@ -1,9 +1,9 @@
 //! A real OpenID provider (tests/oidc), and a browser that logs in at it.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use aether_vault::domain::sso::RedirectRules;
 use aether_vault::oidc::{OidcProvider, ProviderConfig};
@@ -21,7 +21,7 @@ pub const CLIENT_SECRET: &str = "canary-of-the-clients-secret-0123456789";
 
 /// A provider. It ends with the test.
 pub struct Provider {
-    child: Child,
+    open: bool,
     pub issuer: String,
     clients: Value,
     folder: TempDir,
@@ -45,7 +45,7 @@ impl Provider {
     )]
     pub async fn start_for(clients: &Value) -> Option<Self> {
         let modules = modules()?;
-        let (child, issuer) = spawn(modules, 0, clients, "one");
+        let issuer = open(modules, 0, clients, "one");
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("secret"), format!("{CLIENT_SECRET}\n")).unwrap();
         let http = reqwest::Client::builder()
@@ -54,7 +54,7 @@ impl Provider {
             .build()
             .unwrap();
         Some(Self {
-            child,
+            open: true,
             issuer,
             clients: clients.clone(),
             folder,
@@ -62,16 +62,22 @@ impl Provider {
         })
     }
 
-    /// Kills it; nobody answers at its address.
+    /// Closes it; nobody answers at its address.
     pub fn stop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        if std::mem::take(&mut self.open) {
+            let closed = order(modules().unwrap(), &json!({"close": self.port()}));
+            assert_eq!(closed, format!("closed {}", self.port()));
+        }
     }
 
-    /// Starts it again at the same address, with a new key of this name. Its accounts are gone.
+    /// Opens it again at the same address, with a new key of this name. Its accounts are gone.
     pub fn start_again(&mut self, kid: &str) {
-        let port = self.issuer.rsplit_once(':').unwrap().1.parse().unwrap();
-        self.child = spawn(modules().unwrap(), port, &self.clients, kid).0;
+        open(modules().unwrap(), self.port(), &self.clients, kid);
+        self.open = true;
+    }
+
+    fn port(&self) -> u16 {
+        self.issuer.rsplit_once(':').unwrap().1.parse().unwrap()
     }
 
     /// Makes or changes an account.
@@ -104,8 +110,7 @@ impl Provider {
 
 impl Drop for Provider {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 
@@ -240,22 +245,36 @@ impl Browser {
     }
 }
 
-fn spawn(modules: &str, port: u16, clients: &Value, kid: &str) -> (Child, String) {
-    let settings = json!({"port": port, "clients": clients, "kid": kid});
-    let mut child = Command::new("node")
-        .arg(project("tests/oidc/provider.mjs"))
-        .arg(modules)
-        .arg(settings.to_string())
-        // It ends when this does, also when the test is killed.
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = lines.next().expect("the provider says where it listens").unwrap();
-    let issuer = line.strip_prefix("listening ").unwrap().to_owned();
-    (child, issuer)
+/// Opens a provider and answers its address.
+fn open(modules: &str, port: u16, clients: &Value, kid: &str) -> String {
+    let answer = order(
+        modules,
+        &json!({"open": {"port": port, "clients": clients, "kid": kid}}),
+    );
+    answer.strip_prefix("listening ").expect("where it listens").to_owned()
+}
+
+/// Gives an order to the process that holds the providers of all tests, started with the first order, and answers what it says. The process ends
+/// when this one does, since its input does then.
+fn order(modules: &str, order: &Value) -> String {
+    static PROCESS: Mutex<Option<(Child, BufReader<ChildStdout>)>> = Mutex::new(None);
+    let mut process = PROCESS.lock().unwrap();
+    let (child, output) = process.get_or_insert_with(|| {
+        let mut child = Command::new("node")
+            .arg(project("tests/oidc/provider.mjs"))
+            .arg(modules)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        (child, output)
+    });
+    writeln!(child.stdin.as_mut().unwrap(), "{order}").unwrap();
+    let mut answer = String::new();
+    output.read_line(&mut answer).unwrap();
+    answer.trim_end().to_owned()
 }
 
 /// The folder with the provider's modules.
