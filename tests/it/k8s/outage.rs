@@ -19,7 +19,7 @@ async fn told(stage: &Stage, namespace: &str, reason: &str) -> usize {
 #[tokio::test]
 async fn an_outage_of_the_store_is_told_once_and_marks_only_what_had_something_to_do() {
     let stage = Stage::set().await;
-    for number in 0..6 {
+    for number in 0..7 {
         let name = format!("s{number}");
         stage.write(&stage.own(&name), &[("k", "v")]).await;
         stage
@@ -28,6 +28,10 @@ async fn an_outage_of_the_store_is_told_once_and_marks_only_what_had_something_t
             .await
             .unwrap();
     }
+    // Changes come in their order: when this one has come, none of the others' is under way.
+    stage.cluster.ready(&stage.shop, "s6").await;
+    stage.write(&stage.own("s6"), &[("k", "last")]).await;
+    stage.cluster.holds(&stage.shop, "s6", &[("k", "last")]).await;
     let mut before = Vec::new();
     for number in 0..6 {
         let object = stage.cluster.ready(&stage.shop, &format!("s{number}")).await;
