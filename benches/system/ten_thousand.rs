@@ -1,5 +1,5 @@
 //! Ten thousand VaultSecrets over 200 namespaces: how long until all are Ready, against what the API server alone takes for the writes that
-//! this needs, in the same run; then how soon single changes arrive, and what a restart costs.
+//! this needs, before and after in the same run; how soon single changes arrive, and what a restart costs.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -44,20 +44,14 @@ pub(crate) async fn measure(installation: &Installation, objects: usize) -> Outc
     let client = Client::try_default().await?;
     let kubeconfig = controller_kubeconfig(&client, installation).await?;
     count_from_now(&client).await?;
-    let crowd = |label| Crowd {
+    let labelled = |label| Crowd {
         label,
         namespaces: NAMESPACES,
         objects,
     };
-    say(format!(
-        "10k: the floor, {objects} creates of a Secret and patches of a status"
-    ));
-    let floor_crowd = crowd("bench-floor");
-    let floor = floor(&client, &floor_crowd).await?;
-    // What the floor left is not the controller's work.
-    floor_crowd.remove(&client).await?;
+    let floor_before = floor(&client, &labelled("bench-floor")).await?;
 
-    let crowd = crowd("bench-crowd");
+    let crowd = labelled("bench-crowd");
     say(format!(
         "10k: creating {objects} VaultSecrets over {NAMESPACES} namespaces"
     ));
@@ -108,12 +102,23 @@ pub(crate) async fn measure(installation: &Installation, objects: usize) -> Outc
         return Err("the restart of the controller wrote Secrets".into());
     }
 
+    // Machines are not as fast at the end of some minutes as they were at their beginning.
+    let floor_after = floor(&client, &labelled("bench-floor-again")).await?;
+
     let count = objects as u64;
     #[expect(clippy::cast_precision_loss, reason = "a number of objects is far below 2^52")]
     let per_object = objects as f64;
     Ok(vec![
-        Figure::new("sync_10k_seconds", seconds, "s", count).with_number("floor_seconds", floor),
-        Figure::new("sync_10k_over_floor", seconds / floor, "1", count).with("aim", 1.5),
+        Figure::new("sync_10k_seconds", seconds, "s", count)
+            .with_number("floor_before_seconds", floor_before)
+            .with_number("floor_after_seconds", floor_after),
+        Figure::new(
+            "sync_10k_over_floor",
+            2.0 * seconds / (floor_before + floor_after),
+            "1",
+            count,
+        )
+        .with("aim", 1.5),
         Figure::new("controller_10k_peak_mib", peak, "MiB", count).with("aim", 128),
         latency.at(50, "sync_latency_10k_p50_ms", "ms").with("aim", 300),
         latency.at(99, "sync_latency_10k_p99_ms", "ms").with("aim", 1000),
@@ -132,6 +137,10 @@ pub(crate) async fn measure(installation: &Installation, objects: usize) -> Outc
 
 /// Seconds for one create of a Secret and one patch of a status for each object, with no vault and no controller.
 async fn floor(client: &Client, crowd: &Crowd) -> Outcome<f64> {
+    say(format!(
+        "10k: the floor, {} creates of a Secret and patches of a status",
+        crowd.objects
+    ));
     crowd.create(client, &generated()).await?;
     let started = Instant::now();
     stream::iter(0..crowd.objects)
@@ -139,7 +148,10 @@ async fn floor(client: &Client, crowd: &Crowd) -> Outcome<f64> {
         .buffer_unordered(CONCURRENCY)
         .try_for_each(|()| async { Ok(()) })
         .await?;
-    Ok(started.elapsed().as_secs_f64())
+    let seconds = started.elapsed().as_secs_f64();
+    // What it left is not the controller's work.
+    crowd.remove(client).await?;
+    Ok(seconds)
 }
 
 /// Of the size of what the controller writes.
