@@ -5,7 +5,7 @@ STAGE_LINES=() PASSED=0 FAILED=0 SKIPPED=0 BROKEN=()
 
 # stage NAME COMMAND...: a failed stage does not stop the run, but fails it in the end.
 stage() {
-  local name=$1 started=$SECONDS output status=0 passed failed skipped verdict=ok
+  local name=$1 started=${STARTED:-$SECONDS} output status=0 passed failed skipped verdict=ok
   shift
   output=$(mktemp "$WORK/stage.XXXXXX")
   printf '\n=== %s\n' "$name"
@@ -23,7 +23,36 @@ stage() {
     verdict=FAILED
     BROKEN+=("$name")
   fi
-  STAGE_LINES+=("$(printf '%-14s %-7s %8s  %s' "$name" "$verdict" "$(duration $((SECONDS - started)))" "$(counts "$passed" "$failed" "$skipped")")")
+  STAGE_LINES+=("$(printf '%-14s %-7s %8s  %s' "$name" "$verdict" "$(duration $((${ENDED:-$SECONDS} - started)))" "$(counts "$passed" "$failed" "$skipped")")")
+}
+
+# stage_beside NAME COMMAND...: begins a stage that goes on beside the next ones, until stage_join NAME shows it like any other.
+stage_beside() {
+  local name=$1
+  shift
+  (
+    set +e
+    (
+      set -e
+      "$@"
+    ) >"$WORK/$name.output" 2>&1
+    echo "$? $SECONDS" >"$WORK/$name.ended"
+  ) &
+  BESIDE_PID=$! BESIDE_STARTED=$SECONDS
+}
+
+# stage_join NAME: waits for it. Its time is its own.
+stage_join() {
+  local status ended
+  wait "$BESIDE_PID"
+  BESIDE_PID=
+  read -r status ended <"$WORK/$1.ended"
+  STARTED=$BESIDE_STARTED ENDED=$ended stage "$1" beside_said "$1" "$status"
+}
+
+beside_said() {
+  cat "$WORK/$1.output"
+  return "$2"
 }
 
 # skip_stage NAME REASON
