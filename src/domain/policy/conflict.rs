@@ -92,7 +92,8 @@ mod tests {
 
     use super::*;
     use crate::domain::actor::Role;
-    use crate::domain::policy::engine::tests::{EVERYONE, any_actor, any_path, any_policies, now, path, simple, user};
+    use crate::domain::policy::engine::tests::properties::{any_actor, any_path, any_policies};
+    use crate::domain::policy::engine::tests::{EVERYONE, now, path, simple, user};
 
     fn found(policy: &StoredPolicy, others: &[StoredPolicy], actors: &[Actor], paths: &[RecordPath]) -> Vec<Conflict> {
         let mut all = others.to_vec();

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::actor::Role;
 use crate::domain::policy::StoredPolicy;
-use crate::domain::policy::engine::tests::{EVERYONE, any_actor, any_path, any_policies, now, path, simple, user};
+use crate::domain::policy::engine::tests::properties::{any_actor, any_path, any_policies};
+use crate::domain::policy::engine::tests::{EVERYONE, now, path, simple, user};
 
 const WHOLE: DiffBounds = DiffBounds {
     pairs: 1000,

@@ -474,5 +474,5 @@ fn built_in(actor: &Actor, path: &RecordPath) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[path = "engine_tests.rs"]
+#[path = "engine_tests/mod.rs"]
 pub(super) mod tests;

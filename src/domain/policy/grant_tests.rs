@@ -4,9 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::actor::UserIdentity;
-use crate::domain::policy::engine::tests::{
-    EVERYONE, any_actor, any_path, any_policies, api_key, identity, namespace, now, policy, simple, user,
-};
+use crate::domain::policy::engine::tests::properties::{any_actor, any_path, any_policies};
+use crate::domain::policy::engine::tests::{EVERYONE, api_key, identity, namespace, now, policy, simple, user};
 use crate::domain::policy::{StoredPolicy, validate};
 use crate::domain::root::RootPath;
 
