@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod daily;
+pub mod draft;
 pub mod leaf;
 pub mod merkle;
 pub mod noise;

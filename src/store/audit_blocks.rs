@@ -43,6 +43,24 @@ pub async fn tip(pool: &Pool) -> StoreResult<Tip> {
     })
 }
 
+/// A transaction for [`unsealed`], page after page, each of which sees what is committed by then. What it asks goes by index whatever the
+/// arguments, so it is planned once for a connection: with many days kept that takes longer than a page.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn pages(pool: &Pool) -> StoreResult<Tx<'static>> {
+    let mut tx = pool
+        .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+        .await?;
+    sqlx::query!(
+        "SELECT set_config('plan_cache_mode', 'force_generic_plan', true) AS plans, set_config('enable_seqscan', 'off', true) AS scans,
+                set_config('jit', 'off', true) AS jit"
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    Ok(tx)
+}
+
 /// Entries of transactions that had not ended when `resume` was taken, at most about `limit`: those of one transaction stay together, so
 /// that what was read can be told from what was not by transaction numbers alone. One round trip.
 ///
@@ -50,7 +68,7 @@ pub async fn tip(pool: &Pool) -> StoreResult<Tip> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn unsealed(pool: &Pool, resume: &SnapshotPoint, limit: i64) -> StoreResult<Unsealed> {
+pub async fn unsealed(tx: &mut Tx<'_>, resume: &SnapshotPoint, limit: i64) -> StoreResult<Unsealed> {
     let running: Vec<i64> = resume
         .in_progress()
         .iter()
@@ -65,17 +83,38 @@ pub async fn unsealed(pool: &Pool, resume: &SnapshotPoint, limit: i64) -> StoreR
                   e.origin_uid AS "origin_uid?", e.origin_generation AS "origin_generation?", e.count AS "count?"
            FROM (SELECT) AS always
            LEFT JOIN (
-             SELECT * FROM audit_entries
-             WHERE (xid >= $1 OR xid = ANY ($2)) AND xid < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+             SELECT * FROM (
+               (SELECT * FROM audit_entries
+                WHERE xid = ANY ($2) AND xid < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                ORDER BY xid FETCH FIRST $3 ROWS WITH TIES)
+               UNION ALL
+               (SELECT * FROM audit_entries
+                WHERE xid >= $1 AND xid < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                ORDER BY xid FETCH FIRST $3 ROWS WITH TIES)
+             ) AS ended_or_new
              ORDER BY xid FETCH FIRST $3 ROWS WITH TIES
            ) e ON true"#,
         i64::try_from(resume.xmax()).unwrap_or(i64::MAX),
         &running,
         limit,
     )
-    .fetch_all(pool)
+    .fetch_all(&mut **tx)
     .await?;
     collect(rows, limit)
+}
+
+/// Whether there are entries of transactions that this server cannot have had yet: they came with a restore.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn has_foreign_xids(pool: &Pool) -> StoreResult<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT FROM audit_entries WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+           ) AS "foreign!""#
+    )
+    .fetch_one(pool)
+    .await?)
 }
 
 /// Entries that no block has, whichever transaction wrote them, at most `limit`: after a restore into another server, or at the beginning.

@@ -38,6 +38,40 @@ pub struct DailyAccess {
     pub last_at: Timestamp,
 }
 
+impl DailyAccess {
+    fn add(&mut self, reads: i64, writes: i64, last_at: Timestamp) {
+        self.reads += reads;
+        self.writes += writes;
+        self.last_at = self.last_at.max(last_at);
+    }
+
+    /// What there is one sum for.
+    fn key(&self) -> (Date, &str, &str, &str, &str, i32) {
+        (
+            self.day,
+            &self.resource,
+            &self.actor_kind,
+            &self.actor_id,
+            &self.policy,
+            self.rule,
+        )
+    }
+}
+
+/// Adds up sums that were made apart, so that there is one of each, in the order of their keys.
+#[must_use]
+pub fn merged(mut sums: Vec<DailyAccess>) -> Vec<DailyAccess> {
+    sums.sort_by(|one, other| one.key().cmp(&other.key()));
+    sums.dedup_by(|next, sum| {
+        let same = next.key() == sum.key();
+        if same {
+            sum.add(next.reads, next.writes, next.last_at);
+        }
+        same
+    });
+    sums
+}
+
 /// Sums up the accesses to records among entries.
 #[must_use]
 pub fn sum(entries: &[StoredEntry]) -> Vec<DailyAccess> {
@@ -65,9 +99,7 @@ pub fn sum(entries: &[StoredEntry]) -> Vec<DailyAccess> {
                 writes: 0,
                 last_at: entry.at,
             });
-        sum.reads += reads;
-        sum.writes += writes;
-        sum.last_at = sum.last_at.max(entry.at);
+        sum.add(reads, writes, entry.at);
     }
     sums.into_values().collect()
 }
@@ -134,7 +166,7 @@ mod tests {
     fn accesses_are_summed_by_who_what_day_and_rule() {
         let mut other_rule = of(5, "record.read", "allow", "ann");
         other_rule.rule = None;
-        let sums = sum(&[
+        let entries = [
             of(1, "record.read", "allow", "ann"),
             of(2, "record.read", "allow", "ann"),
             of(3, "record.write", "allow", "ann"),
@@ -144,7 +176,12 @@ mod tests {
             of(9, "record.unwrap_lookup", "allow", "ann"),
             of(7, "user.list", "allow", "ann"),
             of(8, "sync.read", "allow", "bob"),
-        ]);
+        ];
+        let sums = sum(&entries);
+        for at in 0..entries.len() {
+            let (one, other) = entries.split_at(at);
+            assert_eq!(merged([sum(other), sum(one)].concat()), sums, "in two pages");
+        }
         let told: Vec<_> = sums
             .iter()
             .map(|sum| (sum.actor_id.as_str(), sum.rule, sum.reads, sum.writes))

@@ -72,7 +72,8 @@ impl Proof {
 
 #[cfg(test)]
 mod tests {
-    use super::super::chain::{Tip, plan, to_hex};
+    use super::super::chain::{Tip, to_hex};
+    use super::super::draft::plan;
     use super::super::leaf::tests::entry;
     use super::*;
     use crate::domain::change::SnapshotPoint;
@@ -80,7 +81,14 @@ mod tests {
     fn proof(index: usize) -> Proof {
         let entries: Vec<_> = (1..=5).map(entry).collect();
         let seen = SnapshotPoint::parse("10:10:").unwrap();
-        let (header, leaves) = plan(&Tip::start(), &seen, entries.clone(), jiff::Timestamp::UNIX_EPOCH, "k").remove(0);
+        let (header, leaves) = plan(
+            &Tip::start(),
+            &seen,
+            entries.iter().collect(),
+            jiff::Timestamp::UNIX_EPOCH,
+            "k",
+        )
+        .remove(0);
         let hash = header.hash();
         Proof {
             entry: entries[index].clone(),

@@ -1,7 +1,8 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::super::chain::{Tip, plan};
+use super::super::chain::Tip;
+use super::super::draft::plan;
 use super::super::leaf::tests::entry;
 use super::*;
 
@@ -42,7 +43,7 @@ impl Log {
             let entries: Vec<_> = (n * 5 + 1..=n * 5 + 5).map(entry).collect();
             let xid = 100 + n.unsigned_abs() * 10;
             let seen = SnapshotPoint::parse(&format!("{xid}:{xid}:")).unwrap();
-            for (header, leaves) in plan(&tip, &seen, entries.clone(), Timestamp::UNIX_EPOCH, "k") {
+            for (header, leaves) in plan(&tip, &seen, entries.iter().collect(), Timestamp::UNIX_EPOCH, "k") {
                 let hash = header.hash();
                 tip = Tip {
                     height: header.height,
@@ -341,7 +342,7 @@ fn a_day_may_be_gone_if_a_sealed_entry_says_so() {
     record.action = DROP.into();
     record.resource = day.to_string();
     let seen = SnapshotPoint::parse("900:900:").unwrap();
-    let (header, leaves) = plan(&tip, &seen, vec![record.clone()], Timestamp::UNIX_EPOCH, "k").remove(0);
+    let (header, leaves) = plan(&tip, &seen, [&record].into_iter().collect(), Timestamp::UNIX_EPOCH, "k").remove(0);
     let hash = header.hash();
     let signature = sign(&signed_block(&hash));
     log.blocks.push((

@@ -4,21 +4,24 @@
 //! any transaction.
 
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use super::AuditLog;
 use crate::domain::audit::Action;
-use crate::domain::audit::chain::{Block, Leaves, Tip, plan, signed_block};
-use crate::domain::audit::daily;
+use crate::domain::audit::chain::{Block, Leaves, Tip, signed_block};
+use crate::domain::audit::daily::{self, DailyAccess};
+use crate::domain::audit::draft::{Draft, plan};
 use crate::domain::audit::leaf::StoredEntry;
 use crate::domain::change::SnapshotPoint;
 use crate::service::error::Result;
 use crate::service::failure::store_failed;
 use crate::service::maintenance::process_context;
-use crate::store::audit_blocks::Unsealed;
 use crate::store::{self, access_daily, audit, audit_blocks};
 
+/// Entries that are read at a time, about.
+const PAGE: i64 = 500;
 /// Entries of one pass, about.
-const PASS: i64 = 20_000;
+const PASS: usize = 20_000;
 /// Passes of one call: whatever is left is for the next.
 const PASSES: usize = 500;
 
@@ -38,46 +41,97 @@ impl AuditLog<'_> {
     /// Those of the store.
     pub async fn seal(&self) -> Result<Sealed> {
         let mut sealed = Sealed::default();
+        let mut behind = false;
         for _ in 0..PASSES {
             let tip = audit_blocks::tip(&self.vault.pool).await.map_err(store_failed)?;
-            let Some((tip, unsealed)) = self.unsealed(tip).await? else {
+            let Some(gathered) = self.gather(tip, behind).await? else {
                 continue;
             };
-            if unsealed.entries.is_empty() {
+            if gathered.draft.is_empty() {
                 break;
             }
-            let more = unsealed.more;
-            let (blocks, entries) = self.seal_pass(&tip, unsealed).await?;
+            let more = gathered.more;
+            let (blocks, entries) = self.seal_pass(gathered).await?;
             sealed.blocks += blocks;
             sealed.entries += entries;
             // Where another process was faster, what its block left is still to be sealed.
             if blocks > 0 && !more {
                 break;
             }
+            behind = more;
         }
         Ok(sealed)
     }
 
     /// What is to be sealed behind `tip`. Where the last block says nothing about this server's transactions, everything is compared.
     /// `None` if another sealer added a block meanwhile.
-    async fn unsealed(&self, tip: Tip) -> Result<Option<(Tip, Unsealed)>> {
+    ///
+    /// Read page by page, and unless sealing is behind, with a pause after each for as long as it took: a second's entries at once would take
+    /// the cores for long enough that requests wait.
+    async fn gather(&self, tip: Tip, behind: bool) -> Result<Option<Gathered>> {
         let pool = &self.vault.pool;
-        if !tip.snapshot.is_nothing() {
-            let unsealed = audit_blocks::unsealed(pool, &tip.snapshot, PASS)
+        if tip.height == 0 {
+            // All there is is new, unless it comes from another server.
+            if audit_blocks::has_foreign_xids(pool).await.map_err(store_failed)? {
+                return self.start_over(tip).await;
+            }
+        } else if tip.snapshot.is_nothing() {
+            return self.compare_all(tip).await.map(Some);
+        }
+        let mut gathered = Gathered::behind(tip);
+        let mut tx = audit_blocks::pages(pool).await.map_err(store_failed)?;
+        loop {
+            let began = Instant::now();
+            let page = audit_blocks::unsealed(&mut tx, &gathered.seen, PAGE)
                 .await
                 .map_err(store_failed)?;
-            if !tip.snapshot.is_other_server(&unsealed.now) {
-                return Ok(Some((tip, unsealed)));
+            if gathered.seen.is_other_server(&page.now) {
+                store::commit(tx).await.map_err(store_failed)?;
+                return self.start_over(gathered.tip).await;
             }
-            if !self.record_restore(&tip).await? {
-                return Ok(None);
+            self.watch(&page.entries);
+            gathered.take(&page.entries);
+            if !page.more {
+                gathered.seen = page.now;
+                break;
+            }
+            gathered.seen = gathered.seen.advanced(&page.now, page.last_xid + 1);
+            if gathered.draft.len() >= PASS {
+                gathered.more = true;
+                break;
+            }
+            if !behind {
+                tokio::time::sleep(began.elapsed()).await;
             }
         }
-        let mut tx = store::begin(pool).await.map_err(store_failed)?;
-        let unsealed = audit_blocks::never_sealed(&mut tx, PASS).await.map_err(store_failed)?;
         store::commit(tx).await.map_err(store_failed)?;
+        Ok(Some(gathered))
+    }
+
+    /// Goes on behind `tip` on another server than the one before.
+    async fn start_over(&self, tip: Tip) -> Result<Option<Gathered>> {
+        if !self.record_restore(&tip).await? {
+            return Ok(None);
+        }
+        self.compare_all(tip).await.map(Some)
+    }
+
+    /// Entries that no block has.
+    async fn compare_all(&self, tip: Tip) -> Result<Gathered> {
+        let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
+        let limit = i64::try_from(PASS).unwrap_or(i64::MAX);
+        let page = audit_blocks::never_sealed(&mut tx, limit).await.map_err(store_failed)?;
+        store::commit(tx).await.map_err(store_failed)?;
+        self.watch(&page.entries);
         let snapshot = SnapshotPoint::nothing();
-        Ok(Some((Tip { snapshot, ..tip }, unsealed)))
+        let mut gathered = Gathered::behind(Tip { snapshot, ..tip });
+        gathered.take(&page.entries);
+        gathered.more = page.more;
+        // What was read is no range of transactions: until all of it is sealed, nothing counts as seen.
+        if !page.more {
+            gathered.seen = page.now;
+        }
+        Ok(gathered)
     }
 
     /// Says once in the log that the database is another server; `false` if `tip` is not the last block any more.
@@ -105,31 +159,30 @@ impl AuditLog<'_> {
         Ok(true)
     }
 
-    async fn seal_pass(&self, tip: &Tip, unsealed: Unsealed) -> Result<(u64, u64)> {
-        let seen = match (unsealed.more, tip.snapshot.is_nothing()) {
-            (false, _) => unsealed.now,
-            (true, false) => tip.snapshot.advanced(&unsealed.now, unsealed.last_xid + 1),
-            // What was read is no range of transactions: until all of it is sealed, nothing counts as seen.
-            (true, true) => SnapshotPoint::nothing(),
-        };
-        let sums = daily::sum(&unsealed.entries);
-        self.watch(&unsealed.entries);
+    async fn seal_pass(&self, gathered: Gathered) -> Result<(u64, u64)> {
+        let sums = daily::merged(gathered.sums);
         let key = &self.vault.audit_keys.signing;
-        let blocks: Vec<(Block, Leaves)> = plan(tip, &seen, unsealed.entries, self.vault.clock.now(), key.kid())
-            .into_iter()
-            .map(|(header, leaves)| {
-                let hash = header.hash();
-                let signature = key.sign(&signed_block(&hash));
-                (
-                    Block {
-                        header,
-                        hash,
-                        signature,
-                    },
-                    leaves,
-                )
-            })
-            .collect();
+        let blocks: Vec<(Block, Leaves)> = plan(
+            &gathered.tip,
+            &gathered.seen,
+            gathered.draft,
+            self.vault.clock.now(),
+            key.kid(),
+        )
+        .into_iter()
+        .map(|(header, leaves)| {
+            let hash = header.hash();
+            let signature = key.sign(&signed_block(&hash));
+            (
+                Block {
+                    header,
+                    hash,
+                    signature,
+                },
+                leaves,
+            )
+        })
+        .collect();
         let mut tx = store::begin(&self.vault.pool).await.map_err(store_failed)?;
         if !audit_blocks::insert(&mut tx, &blocks).await.map_err(store_failed)? {
             // Another process was faster; the next pass sees its block.
@@ -164,5 +217,34 @@ impl AuditLog<'_> {
             let metric = self.vault.metrics.audit_entries.with_label_values(&[&entry.decision]);
             metric.inc_by(entry.count.unsigned_abs());
         }
+    }
+}
+
+/// What is to be sealed together.
+struct Gathered {
+    /// The block that it comes behind.
+    tip: Tip,
+    draft: Draft,
+    sums: Vec<DailyAccess>,
+    /// What has been seen once it is sealed.
+    seen: SnapshotPoint,
+    /// Whether there is more to seal.
+    more: bool,
+}
+
+impl Gathered {
+    fn behind(tip: Tip) -> Self {
+        Self {
+            seen: tip.snapshot.clone(),
+            tip,
+            draft: Draft::default(),
+            sums: Vec::new(),
+            more: false,
+        }
+    }
+
+    fn take(&mut self, entries: &[StoredEntry]) {
+        self.sums.extend(daily::sum(entries));
+        self.draft.extend(entries);
     }
 }

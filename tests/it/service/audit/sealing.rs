@@ -22,6 +22,9 @@ const UNSEALED: &str =
     "SELECT count(*) FROM audit_entries e WHERE NOT EXISTS (SELECT FROM audit_leaves l WHERE e.id = ANY (l.entry_ids))";
 const SEALED: &str = "SELECT COALESCE(sum(cardinality(entry_ids)), 0)::bigint FROM audit_leaves";
 
+/// Gives the job to a process that is not there, so that the test alone seals.
+const NOBODY_SEALS: &str = "INSERT INTO jobs (name, holder, lease_until) VALUES ('audit sealing', gen_random_uuid(), now() + interval '1 hour')";
+
 #[tokio::test]
 async fn r26_an_entry_that_commits_late_is_sealed_all_the_same() {
     let database = TestDatabase::new().await;
@@ -45,6 +48,32 @@ async fn r26_an_entry_that_commits_late_is_sealed_all_the_same() {
     assert_eq!(database.count(SEALED).await, entries, "each once");
     let report = log.verify(None).await.unwrap();
     assert_eq!((report.found, report.problems.as_slice()), (0, &[][..]), "{report:?}");
+}
+
+#[tokio::test]
+async fn r26_what_takes_many_pages_to_read_is_in_one_block_and_nothing_is_left_out() {
+    let database = TestDatabase::new().await;
+    database.execute(NOBODY_SEALS).await;
+    let process = TestVault::open(&database).await;
+    let log = process.vault.audit_log();
+    log.seal().await.unwrap();
+    let blocks = "SELECT count(*) FROM audit_blocks";
+    let before = database.count(blocks).await;
+    let many = format!(
+        "{} FROM generate_series(1, 400)",
+        ENTRY.replace("VALUES (", "SELECT ").trim_end_matches(')')
+    );
+    let mut late = database.superuser.begin().await.unwrap();
+    sqlx::query(ENTRY).execute(&mut *late).await.unwrap();
+    for _ in 0..4 {
+        database.execute(&many).await;
+    }
+    assert_eq!(log.seal().await.unwrap().entries, 1600);
+    assert_eq!(database.count(blocks).await, before + 1);
+    late.commit().await.unwrap();
+    assert_eq!(log.seal().await.unwrap().entries, 1);
+    assert_eq!(database.count(UNSEALED).await, 0);
+    assert_eq!(log.verify(None).await.unwrap().found, 0);
 }
 
 #[tokio::test]
@@ -165,6 +194,27 @@ async fn after_a_restore_into_another_server_everything_is_compared_and_sealing_
         report.findings.iter().all(|finding| finding.block == Some(block)),
         "{report:?}"
     );
+}
+
+#[tokio::test]
+async fn what_another_server_wrote_is_sealed_though_no_block_came_with_it() {
+    let database = TestDatabase::new().await;
+    database.execute(NOBODY_SEALS).await;
+    database.execute(ENTRY).await;
+    database
+        .execute("UPDATE audit_entries SET xid = xid + 1000000000")
+        .await;
+    database.execute(ENTRY).await;
+    let process = TestVault::open(&database).await;
+    process.vault.audit_log().seal().await.unwrap();
+    assert_eq!(database.count(UNSEALED).await, 0);
+    let restores = "SELECT count(*) FROM audit_entries WHERE action = 'audit.restore' OR xid >= 1000000000";
+    assert_eq!(
+        database.count(restores).await,
+        1,
+        "said once, and numbers that mean nothing here are gone"
+    );
+    assert_eq!(process.vault.audit_log().verify(None).await.unwrap().found, 0);
 }
 
 #[tokio::test]
