@@ -72,10 +72,23 @@ impl AuditFilter {
         Ok(())
     }
 
-    /// The range of resources that the path stands for: from the first up to, but without, the second.
+    /// Whether it asks for one actor, place, address or request, which may be anywhere in the log.
+    #[must_use]
+    pub fn is_for_one(&self) -> bool {
+        let ones = [&self.actor, &self.actor_id, &self.client];
+        ones.into_iter().any(Option::is_some) || self.request_id.is_some() || self.resource().is_some()
+    }
+
+    /// The one resource that the path stands for, unless it ends in `/`.
+    #[must_use]
+    pub fn resource(&self) -> Option<&str> {
+        self.path.as_deref().filter(|path| !path.ends_with('/'))
+    }
+
+    /// The range of resources that a path stands for that ends in `/`: from the first up to, but without, the second.
     #[must_use]
     pub fn resources(&self) -> Option<(String, String)> {
-        self.path.as_deref().map(range)
+        self.path.as_deref().filter(|path| path.ends_with('/')).map(range)
     }
 
     /// The range of actions that the action stands for.
@@ -138,12 +151,13 @@ mod tests {
                 path: Some(path.into()),
                 ..AuditFilter::default()
             };
-            let (from, to) = filter.resources().unwrap();
-            (from.as_str()..to.as_str()).contains(&resource)
+            match (filter.resource(), filter.resources()) {
+                (Some(one), None) => one == resource,
+                (None, Some((from, to))) => (from.as_str()..to.as_str()).contains(&resource),
+                other => panic!("{other:?}"),
+            }
         };
-        assert!(
-            within("shared/a", "shared/a") && !within("shared/a", "shared/ab") && !within("shared/a", "shared/a/b")
-        );
+        assert!(within("shared/a", "shared/a") && !within("shared/a", "shared/a/b"));
         assert!(within("shared/", "shared/a") && within("shared/", "shared/z/z"));
         assert!(!within("shared/", "shared") && !within("shared/", "shared0") && !within("shared/", "sharee/a"));
     }

@@ -111,6 +111,39 @@ async fn pages_follow_each_other_without_gap_or_overlap() {
 }
 
 #[tokio::test]
+async fn what_is_rare_is_found_far_back_and_page_by_page() {
+    let api = TestApi::new().await;
+    write(&api, "shared/rare").await;
+    let database = &api.database;
+    // As many as are walked back at most, and some, each a moment older than the one before.
+    let many = |resource: &str, count: u32, back: &str| {
+        format!(
+            "INSERT INTO audit_entries (at, request_id, actor_kind, actor_id, actor_name, door, action, resource, decision, reason)
+             SELECT now() - interval '{back}' - n * interval '1 microsecond', gen_random_uuid(), 'user', 'x', 'x', 'http', 'record.read',
+                    '{resource}' || n % 1000, 'allow', '' FROM generate_series(1, {count}) n"
+        )
+    };
+    for (resource, count, back) in [
+        ("rare/", 1, "1 second"),
+        ("common/", 21_000, "2 seconds"),
+        ("rare/", 3, "3 seconds"),
+    ] {
+        database.execute(&many(resource, count, back)).await;
+    }
+    assert_eq!(entries(&api, "?path=rare/1").await.len(), 2, "near and far");
+    assert_eq!(entries(&api, "?path=rare/3").await, ["record.read rare/3"]);
+    assert_eq!(entries(&api, "?path=common/7").await.len(), 21);
+    assert_eq!(entries(&api, "?path=nowhere").await.len(), 0);
+    let first = api
+        .call("GET", "/api/v1/audit/entries?path=rare/1&limit=1", None)
+        .await
+        .json();
+    let cursor = first["next"].as_str().unwrap_or_else(|| panic!("{first}"));
+    let second = entries(&api, &format!("?path=rare/1&limit=1&after={cursor}")).await;
+    assert_eq!(second, ["record.read rare/1"]);
+}
+
+#[tokio::test]
 async fn an_export_is_whole_in_both_forms_and_is_itself_audited() {
     let api = TestApi::new().await;
     for n in 0..5 {
