@@ -4,7 +4,7 @@
 //! any transaction.
 
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::AuditLog;
 use crate::domain::audit::Action;
@@ -20,6 +20,8 @@ use crate::store::{self, access_daily, audit, audit_blocks};
 
 /// Entries that are read at a time, about.
 const PAGE: i64 = 500;
+/// The longest pause after a page: the transaction must not look forgotten to the server.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Entries of one pass, about.
 const PASS: usize = 20_000;
 /// Passes of one call: whatever is left is for the next.
@@ -101,7 +103,7 @@ impl AuditLog<'_> {
                 break;
             }
             if !behind {
-                tokio::time::sleep(began.elapsed()).await;
+                tokio::time::sleep(began.elapsed().min(PAUSE)).await;
             }
         }
         store::commit(tx).await.map_err(store_failed)?;
