@@ -157,7 +157,9 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        assert!(within("shared/a", "shared/a") && !within("shared/a", "shared/a/b"));
+        assert!(
+            within("shared/a", "shared/a") && !within("shared/a", "shared/ab") && !within("shared/a", "shared/a/b")
+        );
         assert!(within("shared/", "shared/a") && within("shared/", "shared/z/z"));
         assert!(!within("shared/", "shared") && !within("shared/", "shared0") && !within("shared/", "sharee/a"));
     }
